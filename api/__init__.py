@@ -1,0 +1,1 @@
+"""Every door into the house: HTTP, command line, web page, MCP."""

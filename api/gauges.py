@@ -1,0 +1,82 @@
+"""The state of the library as gauges, read from the catalogue at each scrape; every replica tells the same.
+
+Partitions and memory are this process's own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from prometheus_client.core import Metric
+
+from api.metrics import gauge, resident_bytes
+from search.catalog import assets, health, queue, sequence
+from search.catalog.database import Database
+from search.errors import MedleyError
+from search.serving import Serving
+
+#: a large catalogue is not counted again for every scraper
+COUNT_SECONDS = 5.0
+
+Labelled = tuple[dict[str, str], float]
+
+
+class LibraryGauges:
+    """What a scrape reads."""
+
+    def __init__(self, database: Database, serving: Callable[[], Serving]) -> None:
+        self._database = database
+        self._serving = serving
+        self._counted_at = -COUNT_SECONDS
+        self._counted: list[Metric] = []
+
+    def __call__(self) -> Iterable[Metric]:
+        """Gauges; without those of the catalogue when it does not answer."""
+        yield gauge("medley_resident_bytes", "Memory of this process.", [({}, resident_bytes())])
+        yield from self._partitions()
+        try:
+            yield from self._catalogue()
+            yield gauge("medley_catalogue_up", "Whether the catalogue answers.", [({}, 1)])
+        except MedleyError:
+            yield gauge("medley_catalogue_up", "Whether the catalogue answers.", [({}, 0)])
+
+    def _partitions(self) -> Iterable[Metric]:
+        serving = self._serving()
+        space = serving.record.name
+        sizes: list[Labelled] = []
+        memory: list[Labelled] = []
+        for signal, partition in serving.follower.partitions.items():
+            labels = {"space": space, "signal": str(signal)}
+            sizes.append((labels, len(partition)))
+            memory.append((labels, partition.size_bytes))
+        yield gauge("medley_partition_vectors", "Vectors in a partition of the active space.", sizes)
+        yield gauge("medley_partition_bytes", "Memory of a partition.", memory)
+        yield gauge("medley_follower_sequence", "Changes applied to the partitions.", [({}, serving.follower.sequence)])
+
+    def _catalogue(self) -> Iterable[Metric]:
+        if time.monotonic() - self._counted_at >= COUNT_SECONDS:
+            self._counted = list(self._count())
+            self._counted_at = time.monotonic()
+        return self._counted
+
+    def _count(self) -> Iterable[Metric]:
+        with self._database.read() as connection:
+            counts = assets.counts(connection)
+            due = queue.next_due(connection)
+            latest = sequence.latest_sequence(connection)
+            silent = health.expired_leases(connection)
+        by_status = {
+            "indexed": counts.indexed,
+            "pending": counts.pending,
+            "working": counts.working,
+            "quarantined": counts.quarantined,
+            "missing": counts.missing,
+        }
+        yield gauge("medley_assets", "Known files by state.", [({"state": k}, v) for k, v in by_status.items()])
+        yield gauge("medley_segments", "Segments by signal.", [({"signal": k}, v) for k, v in counts.segments.items()])
+        overdue = max(0.0, time.time() - due) if due is not None else 0.0
+        yield gauge("medley_queue_overdue_seconds", "How long the oldest work has been waiting.", [({}, overdue)])
+        yield gauge("medley_leases", "Files leased to workers.", [({}, counts.working)])
+        yield gauge("medley_expired_leases", "Files whose worker fell silent.", [({}, silent)])
+        yield gauge("medley_catalogue_sequence", "Changes in the catalogue.", [({}, latest)])

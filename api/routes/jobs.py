@@ -1,0 +1,108 @@
+"""Jobs: work that takes a while, followed, paused, resumed, cancelled; and retrying what failed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from litestar import Request, get, post
+from litestar.params import PathParameter
+from litestar.response import Stream
+
+from api import events, logs
+from api.account import account
+from api.paging import id_behind, id_of, page
+from api.params import Cursor, Id, Injected, PageLimit
+from api.problems import documented, documented_stream
+from api.schemas import JobView, Page, Retried
+from api.service import Service
+from api.views import job_view
+from search.catalog import jobs, queue
+
+_STREAMING = {"uncompressed": True, "scope": "read"}
+_STATES = {"pause": jobs.PAUSED, "resume": jobs.RUNNING, "cancel": jobs.CANCELLED}
+
+
+@get("/v1/jobs", sync_to_thread=True, responses=documented(), tags=["account"])
+def list_jobs(service: Injected, cursor: Cursor = None, limit: PageLimit = 100) -> Page[JobView]:
+    """All jobs, newest first."""
+    with service.database.read() as connection:
+        records = jobs.list_jobs(connection, cursor=id_behind(cursor), limit=limit + 1)
+    now = service.clock()
+    return page(records, limit, lambda record: record.id, lambda record: job_view(record, now))
+
+
+@get("/v1/jobs/{job_id:str}", sync_to_thread=True, responses=documented(404), tags=["account"])
+def get_job(service: Injected, job_id: Id) -> JobView:
+    """Counts, rate, time left, stage and failures of one job."""
+    return _view(service, id_of(job_id, "job"))
+
+
+@get(
+    "/v1/jobs/{job_id:str}/events",
+    sync_to_thread=True,
+    opt=_STREAMING,
+    responses={**documented(404), 200: documented_stream("`job` events, each with the job as it is now.")},
+    tags=["account"],
+)
+def job_events(service: Injected, job_id: Id) -> Stream:
+    """The job whenever it changes, as server-sent events, until it has ended."""
+    number = id_of(job_id, "job")
+    _view(service, number)
+    return events.stream(events.changes("job", lambda: _view(service, number), _has_ended, service.stopping.is_set))
+
+
+@get(
+    "/v1/events",
+    sync_to_thread=True,
+    opt=_STREAMING,
+    responses={**documented(), 200: documented_stream("`status` events, each with the whole account.")},
+    tags=["account"],
+)
+def library_events(service: Injected) -> Stream:
+    """The account of the library whenever it changes, as server-sent events."""
+    return events.stream(
+        events.changes("status", lambda: account(service.database), lambda _: False, service.stopping.is_set)
+    )
+
+
+@post(
+    "/v1/jobs/{job_id:str}/{action:str}",
+    status_code=200,
+    sync_to_thread=True,
+    responses=documented(404),
+    tags=["account"],
+)
+def change_job(
+    request: Request[Any, Any, Any],
+    service: Injected,
+    job_id: Id,
+    action: Annotated[Literal["pause", "resume", "cancel"], PathParameter(description="What to do with it.")],
+) -> JobView:
+    """Pause, resume or cancel a job. Of a scan, the files that are not indexed yet wait: until it is resumed,
+    or, when it was cancelled, until the next scan.
+    """
+    number = id_of(job_id, "job")
+    with service.database.write() as connection:
+        job = jobs.set_job_state(connection, number, _STATES[action])
+        if job.source_id is not None:
+            (queue.free_source if action == "resume" else queue.hold_source)(connection, job.source_id)
+    logs.wrote(request, f"job: {action}", job=number)
+    return _view(service, number)
+
+
+@post("/v1/failures/retry", status_code=200, sync_to_thread=True, responses=documented(), tags=["account"])
+def retry_failures(request: Request[Any, Any, Any], service: Injected) -> Retried:
+    """Put every quarantined file back into the queue."""
+    with service.database.write() as connection:
+        count = queue.retry_quarantined(connection)
+    logs.wrote(request, "failures retried", count=count)
+    return Retried(count=count)
+
+
+def _view(service: Service, job_id: int) -> JobView:
+    with service.database.read() as connection:
+        return job_view(jobs.get_job(connection, job_id), service.clock())
+
+
+def _has_ended(job: JobView) -> bool:
+    return job.state in (jobs.DONE, jobs.FAILED, jobs.CANCELLED)

@@ -1,0 +1,62 @@
+"""`POST /v1/search`: JSON, or multipart with files to search by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from anyio import to_thread
+from litestar import Request, post
+
+from api.params import Injected
+from api.problems import HttpError, documented
+from api.queries import query_of
+from api.schemas import SearchBody
+from api.service import Service
+from api.uploads import Form, read_body, receive
+from search.results import SearchResult
+
+_body = msgspec.json.Decoder(SearchBody)
+
+
+@post(
+    "/v1/search",
+    status_code=200,
+    opt={"scope": "read"},
+    responses=documented(404, 415, 422),
+    request_max_body_size=None,  # api.uploads has the limits: JSON is small, a video to search by is not
+    tags=["search"],
+)
+async def search(request: Request[Any, Any, Any], service: Injected) -> SearchResult:
+    """Find assets by words, pictures, sounds, or likeness to known assets.
+
+    Hits are sorted by `relevance`, a calibrated probability. `confident` is false when nothing in the
+    library matches well. Send files as multipart with the JSON body in the field `query`.
+    """
+    kind, _ = request.content_type
+    if kind == "multipart/form-data":
+        form = await receive(request, service.settings)
+        return await to_thread.run_sync(_search_form, service, form)
+    if kind not in ("application/json", ""):
+        raise HttpError(415, "unsupported-media-type", "send application/json or multipart/form-data")
+    body = decoded(await read_body(request))
+    return await to_thread.run_sync(_search, service, body)
+
+
+def decoded(body: bytes | str) -> SearchBody:
+    """The body of a search. Raises HttpError 400, which says where it is wrong."""
+    try:
+        return _body.decode(body or b"{}")
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise HttpError(400, "validation", f"the search is not understood: {error}") from None
+
+
+def _search(service: Service, body: SearchBody, form: Form | None = None) -> SearchResult:
+    result = service.engine.search(query_of(body, service.settings, service.engine.serving.space.image_input, form))
+    service.metrics.search_seconds.observe(result.took_seconds)
+    return result
+
+
+def _search_form(service: Service, form: Form) -> SearchResult:
+    with form.consumed():
+        return _search(service, decoded(form.fields.get("query", "{}")), form)

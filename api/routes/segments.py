@@ -1,0 +1,165 @@
+"""Pictures and clips of segments and assets: made once by other processes, then served from a cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from litestar import Request, Response, get
+from litestar.params import QueryParameter
+
+from api import media
+from api.paging import id_of
+from api.params import Id, Injected
+from api.problems import documented, documented_file
+from api.schemas import SegmentView
+from api.service import Service
+from api.views import segment_view
+from indexer.captions import captions
+from search.catalog import assets, segments
+from search.catalog.records import AssetRecord, SegmentRecord
+from search.errors import NotFoundError
+from search.results import Kind, Signal
+
+# Costly at most once; a page shows dozens at a time.
+_CACHED = {"scope": "read", "uncompressed": True, "unlimited": True}
+#: a preview shows this much before and after a moment
+MARGIN_SECONDS = 1.0
+STILL_SECONDS = 6.0
+
+MAX_PASSAGES = 100_000  # a day of speech has ten thousand
+
+Form = Annotated[Literal["srt", "vtt"], QueryParameter(name="format", description="SubRip or WebVTT.", required=False)]
+Size = Annotated[Literal[256, 512, 1024], QueryParameter(description="Longest side in pixels.", required=False)]
+
+
+@get("/v1/segments/{segment_id:str}", sync_to_thread=True, responses=documented(404), tags=["library"])
+def get_segment(service: Injected, segment_id: Id) -> SegmentView:
+    """One segment."""
+    return segment_view(_found(service, segment_id)[0])
+
+
+@get(
+    "/v1/segments/{segment_id:str}/thumbnail",
+    sync_to_thread=True,
+    opt=_CACHED,
+    responses={**documented(404, 422), 200: documented_file("The picture.", "image/webp")},
+    tags=["library"],
+)
+def thumbnail(request: Request[Any, Any, Any], service: Injected, segment_id: Id, size: Size = 512) -> Response[Any]:
+    """A WebP picture: the image, the frame of that moment, or the recording's waveform."""
+    segment, asset = _found(service, segment_id)
+    made = service.previews.thumbnail(service.real_path(asset), _kind(asset), segment.start_seconds, size)
+    return _sent(request, service, made)
+
+
+@get(
+    "/v1/segments/{segment_id:str}/preview",
+    sync_to_thread=True,
+    opt=_CACHED,
+    responses={
+        **documented(404, 416, 422),
+        200: documented_file("The clip or picture."),
+        206: documented_file("The range that was asked for."),
+    },
+    tags=["library"],
+)
+def preview(request: Request[Any, Any, Any], service: Injected, segment_id: Id) -> Response[Any]:
+    """A short clip of the moment that every browser plays; of an image, a large picture."""
+    segment, asset = _found(service, segment_id)
+    path, kind = service.real_path(asset), _kind(asset)
+    if kind is Kind.IMAGE:
+        return _sent(request, service, service.previews.thumbnail(path, kind, None, 1024))
+    start = max(0.0, (segment.start_seconds or 0.0) - MARGIN_SECONDS)
+    end = (segment.end_seconds or start + STILL_SECONDS) + MARGIN_SECONDS
+    return _sent(request, service, service.previews.clip(path, kind, start, end))
+
+
+@get(
+    "/v1/segments/{segment_id:str}/spectrogram",
+    sync_to_thread=True,
+    opt=_CACHED,
+    responses={**documented(404, 422), 200: documented_file("The picture.", "image/webp")},
+    tags=["library"],
+)
+def spectrogram(request: Request[Any, Any, Any], service: Injected, segment_id: Id) -> Response[Any]:
+    """A WebP picture of the moment's sound: time to the right, pitch upwards."""
+    segment, asset = _found(service, segment_id)
+    if segment.start_seconds is None or segment.end_seconds is None:
+        raise NotFoundError(f"segment {segment_id} is no stretch of sound")
+    made = service.previews.spectrogram(service.real_path(asset), segment.start_seconds, segment.end_seconds)
+    return _sent(request, service, made)
+
+
+@get(
+    "/v1/assets/{asset_id:str}/subtitles",
+    sync_to_thread=True,
+    opt={"scope": "read"},
+    media_type="text/plain; charset=utf-8",
+    responses={**documented(404, 422), 200: documented_file("The picture.", "image/webp")},
+    tags=["library"],
+)
+def subtitles(service: Injected, asset_id: Id, form: Form = "vtt") -> Response[str]:
+    """What is said in an asset, as subtitles."""
+    asset = _asset(service, asset_id)
+    with service.database.read() as connection:
+        spoken = segments.segments_of(connection, asset.id, Signal.SPEECH, limit=MAX_PASSAGES)
+    media_type = "text/vtt" if form == "vtt" else "application/x-subrip"
+    return Response(captions(spoken, form), media_type=f"{media_type}; charset=utf-8")
+
+
+@get(
+    "/v1/assets/{asset_id:str}/thumbnail",
+    sync_to_thread=True,
+    opt=_CACHED,
+    responses={**documented(404, 422), 200: documented_file("The picture.", "image/webp")},
+    tags=["library"],
+)
+def asset_thumbnail(
+    request: Request[Any, Any, Any], service: Injected, asset_id: Id, size: Size = 512
+) -> Response[Any]:
+    """A WebP picture of an asset: the image, a frame near the beginning, or the waveform."""
+    asset = _asset(service, asset_id)
+    seconds = min(3.0, (asset.duration_seconds or 0.0) / 2)
+    made = service.previews.thumbnail(service.real_path(asset), _kind(asset), seconds, size)
+    return _sent(request, service, made, media.ASK_AGAIN)  # the file may change under the same id
+
+
+@get(
+    "/v1/assets/{asset_id:str}/waveform",
+    sync_to_thread=True,
+    opt=_CACHED,
+    responses={**documented(404, 422), 200: documented_file("The picture.", "image/webp")},
+    tags=["library"],
+)
+def waveform(request: Request[Any, Any, Any], service: Injected, asset_id: Id) -> Response[Any]:
+    """A WebP picture of the loudness of a whole recording or video."""
+    asset = _asset(service, asset_id)
+    if _kind(asset) is Kind.IMAGE:
+        raise NotFoundError(f"asset {asset.id} is an image and has no sound")
+    return _sent(request, service, service.previews.waveform(service.real_path(asset), 0.0, None), media.ASK_AGAIN)
+
+
+def _sent(request: Request[Any, Any, Any], service: Service, made: Path, cache: str = media.FOR_EVER) -> Response[Any]:
+    file = media.open_below(os.fsencode(made), os.fsencode(service.settings.thumbnails))
+    return media.respond(file, request.method, request.headers, made.name, cache)
+
+
+def _found(service: Service, segment_id: str) -> tuple[SegmentRecord, AssetRecord]:
+    with service.database.read() as connection:
+        segment = segments.get_segment(connection, id_of(segment_id, "segment"))
+    if segment is None or segment.asset is None:
+        raise NotFoundError(f"there is no segment {segment_id}")
+    return segment, segment.asset
+
+
+def _asset(service: Service, asset_id: str) -> AssetRecord:
+    with service.database.read() as connection:
+        return assets.get_asset(connection, id_of(asset_id, "asset"))
+
+
+def _kind(asset: AssetRecord) -> Kind:
+    if asset.kind is None:
+        raise NotFoundError(f"asset {asset.id} has not been looked at yet")
+    return Kind(asset.kind)

@@ -1,0 +1,283 @@
+"""How fast photographs become searchable, beside bare decoding and bare encoding of the same files.
+
+    python -m benchmarks.ingest [--photos FOLDER] [--count N] [--rounds N] [--threads N] [--json FILE]
+
+Each round runs the bare loops and the whole pipeline in turn, each from cold queues with warm models;
+medians over the rounds. Without `--photos` the pictures are made from a seed. Every picture is written
+anew as a JPEG of one megapixel. A second table sets our way from a JPEG to a model's input beside
+open_clip's preprocessing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image
+
+from indexer import images
+from indexer.decoder import DecoderPool, limits_of
+from indexer.items import DecodeRequest, Limits, PictureItem
+from indexer.makers import open_makers
+from indexer.scan import scan_source
+from indexer.worker import Worker
+from search.catalog import assets, sources, spaces
+from search.catalog.database import Database
+from search.results import Signal
+from search.settings import Settings
+from search.spaces import torchvision_schemas
+from search.spaces.inputs import ImageInput, fit
+from search.spaces.space import Space
+from search.spaces.starter import StarterSpace
+
+MEGAPIXEL = (1152, 864)
+TWELVE_MEGAPIXELS = (4032, 3024)
+ENCODED_TOGETHER = 32
+CLIP_INPUT = ImageInput(side=224, fit="crop", resample="bicubic")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: medians."""
+
+    name: str
+    per_second: float
+    wall_seconds: float
+    cpu_seconds: float
+    peak_megabytes: float = 0.0  # of the process that encodes, resident
+
+
+def make_photos(folder: Path, count: int, source: Path | None) -> list[Path]:
+    """`count` JPEGs of a megapixel each."""
+    found = sorted(source.rglob("*.jpg")) if source else []
+    rng = np.random.default_rng(0)
+    if found:
+        found = [found[place] for place in rng.choice(len(found), count, replace=count > len(found))]
+    paths = []
+    for number in range(count):
+        if found:
+            picture = Image.open(found[number]).convert("RGB")
+        else:
+            rough = rng.integers(0, 255, (rng.integers(6, 60), rng.integers(8, 80), 3), dtype=np.uint8)
+            picture = Image.fromarray(rough)
+        path = folder / f"{number}.jpg"
+        picture.resize(MEGAPIXEL, Image.Resampling.BICUBIC).save(path, quality=88)
+        paths.append(path)
+    return paths
+
+
+def measure(work: Callable[[], object], count: int, rounds_of: list[tuple[float, float]]) -> None:
+    """Wall and CPU seconds of one run, of this process and the children it has reaped."""
+    before, began = _cpu_seconds(), time.perf_counter()
+    work()
+    rounds_of.append((time.perf_counter() - began, _cpu_seconds() - before))
+
+
+def _cpu_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+class Peak:
+    """The largest resident memory of this process while it is open."""
+
+    def __enter__(self) -> Peak:
+        self.megabytes = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        process = psutil.Process()
+        while not self._ended.wait(0.05):
+            self.megabytes = max(self.megabytes, process.memory_info().rss / 1e6)
+
+
+def decode_bare(request: DecodeRequest) -> tuple[int, ...]:
+    """One file in one process, with nothing around it."""
+    _, item = images.decode(request)
+    assert isinstance(item, PictureItem)
+    return item.pictures[1].shape
+
+
+class Ingestion:
+    """The same photographs through the bare loops and through the pipeline."""
+
+    def __init__(self, paths: Sequence[Path], settings: Settings, space: Space) -> None:
+        self._paths = paths
+        self._settings = settings
+        self._space = space
+        self._processes = settings.decode_processes or os.cpu_count() or 1
+        limits = limits_of(settings)
+        wants = {1: space.image_input}
+        self._requests = [DecodeRequest(path, limits, wants, want_text=settings.ocr) for path in paths]
+        self._pictures = [self._decode(request) for request in self._requests]
+        space.embed(Signal.IMAGE, self._pictures[:ENCODED_TOGETHER])
+        self.peak_megabytes = 0.0
+
+    @staticmethod
+    def _decode(request: DecodeRequest) -> np.ndarray:
+        _, item = images.decode(request)
+        assert isinstance(item, PictureItem)
+        return item.pictures[1]
+
+    def decode(self, pool: ProcessPoolExecutor) -> None:
+        """Bare decoding, on as many processes as the pipeline has."""
+        assert len(list(pool.map(decode_bare, self._requests, chunksize=8))) == len(self._paths)
+
+    def encode(self) -> None:
+        """Bare encoding of pictures that are in memory."""
+        for start in range(0, len(self._pictures), ENCODED_TOGETHER):
+            self._space.embed(Signal.IMAGE, self._pictures[start : start + ENCODED_TOGETHER])
+
+    def index(self) -> None:
+        """From files to vectors in a new SQLite catalogue: scan, hash, decode, encode, write."""
+        with tempfile.TemporaryDirectory(prefix="medley-bench-") as home:
+            settings = Settings.load(
+                environment={}, home=home, ocr=self._settings.ocr, speech=False, sound=False, settle_seconds=0.0
+            )
+            database = Database.open(settings)
+            database.migrate()
+            with database.write() as connection:
+                space_id = spaces.create_space(connection, "bench", "{}", "0" * 64).id
+                source = sources.add_source(connection, str(self._paths[0].parent))
+            with DecoderPool(settings, self._processes) as pool, Peak() as peak:
+                scan_source(database, source, settings)
+                makers = open_makers(settings).factories
+                worker = Worker(settings, database, lambda: {space_id: self._space}, pool.decode, makers)
+                worker.run(threading.Event(), until_idle=True)
+            with database.read() as connection:
+                assert assets.counts(connection).indexed == len(self._paths)
+            database.close()
+            self.peak_megabytes = max(self.peak_megabytes, peak.megabytes)
+
+    def run(self, rounds: int) -> list[Row]:
+        """All three in turn."""
+        seconds: dict[str, list[tuple[float, float]]] = {"bare decoding": [], "bare encoding": [], "end to end": []}
+        for _ in range(rounds):
+            # A pool of its own in every round, so that its processor time is counted; started before the clock.
+            with ProcessPoolExecutor(self._processes, get_context("spawn")) as pool:
+                list(pool.map(decode_bare, self._requests[: 4 * self._processes]))
+                began = time.perf_counter()
+                self.decode(pool)
+                seconds["bare decoding"].append((time.perf_counter() - began, 0.0))
+            measure(self.encode, len(self._paths), seconds["bare encoding"])
+            measure(self.index, len(self._paths), seconds["end to end"])
+        return [self._row(name, taken) for name, taken in seconds.items()]
+
+    def _row(self, name: str, taken: Sequence[tuple[float, float]]) -> Row:
+        wall = statistics.median(seconds for seconds, _ in taken)
+        cpu = statistics.median(seconds for _, seconds in taken)
+        return Row(name, len(self._paths) / wall, wall, cpu, self.peak_megabytes if name == "end to end" else 0.0)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """From a JPEG to a model's input."""
+
+    megapixels: float
+    ours_milliseconds: float
+    open_clip_milliseconds: float
+    faster: float
+    cosine: float  # of the starter's embeddings, decoded at reduced and at full size: the least of the pictures
+
+
+def prepare(photos: Sequence[Path], size: tuple[int, int], space: Space, rounds: int) -> Preparation:
+    """Ours beside open_clip's, picture by picture, in one process."""
+    torchvision_schemas.declare_missing()
+    from open_clip.transform import image_transform  # only after the line above, where torchvision has no operators
+
+    transform = image_transform(CLIP_INPUT.side, is_train=False)
+    limits = limits_of(Settings.load(environment={}))
+    ours, theirs, cosines = [], [], []
+    with tempfile.TemporaryDirectory(prefix="medley-bench-") as folder:
+        for path in photos:
+            file = Path(folder) / path.name
+            Image.open(path).resize(size, Image.Resampling.LANCZOS).save(file, quality=90)
+            for _ in range(rounds):
+                began = time.perf_counter()
+                to_input(file, limits)
+                middle = time.perf_counter()
+                transform(Image.open(file))
+                ours.append(middle - began)
+                theirs.append(time.perf_counter() - middle)
+            cosines.append(_cosine_of_draft(file, space))
+    our, their = statistics.median(ours), statistics.median(theirs)
+    return Preparation(size[0] * size[1] / 1e6, our * 1e3, their * 1e3, their / our, min(cosines))
+
+
+def to_input(file: Path, limits: Limits) -> np.ndarray:
+    """A file as the picture that a model sees, and nothing else: no facts, no hash."""
+    with images._opened(file, limits) as image:
+        return fit(images._load(image, int(CLIP_INPUT.side * images.DRAFT_MARGIN)), CLIP_INPUT)
+
+
+def _cosine_of_draft(file: Path, space: Space) -> float:
+    wanted = space.image_input
+    limits = limits_of(Settings.load(environment={}))
+    _, item = images.decode(DecodeRequest(file, limits, {1: wanted}, want_text=False))
+    assert isinstance(item, PictureItem)
+    full = Image.open(file).convert("RGB").resize((wanted.side, wanted.side), Image.Resampling.BICUBIC)
+    drafted, whole = space.embed(Signal.IMAGE, [item.pictures[1], np.asarray(full)])
+    return float(drafted @ whole)
+
+
+def print_rows(rows: Iterable[Row]) -> None:
+    """The first table."""
+    print(f"{'':22}{'photos/s':>10}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}")
+    for row in rows:
+        cpu = f"{row.cpu_seconds:9.1f}" if row.cpu_seconds else f"{'':9}"
+        peak = f"{row.peak_megabytes:9.0f}" if row.peak_megabytes else ""
+        print(f"{row.name:22}{row.per_second:10.1f}{row.wall_seconds:9.2f}{cpu}{peak}")
+
+
+def main() -> None:
+    """Measure, print two tables and write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, help="folder of JPEGs to take pictures from")
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--ocr", action="store_true", help="also look for text and read it")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    settings = Settings.load(environment={}, ocr=options.ocr)
+    space = StarterSpace(settings)
+    with tempfile.TemporaryDirectory(prefix="medley-bench-") as folder:
+        paths = make_photos(Path(folder), options.count, options.photos)
+        rows = Ingestion(paths, settings, space).run(options.rounds)
+        print_rows(rows)
+        slower = min(row.per_second for row in rows[:2])
+        print(f"end to end / the slower of the bare loops: {rows[2].per_second / slower:.2f}\n")
+        sizes = (MEGAPIXEL, TWELVE_MEGAPIXELS)
+        preparations = [prepare(paths[:12], size, space, options.rounds) for size in sizes]
+    print("megapixels   ours ms   open_clip ms   faster   cosine")
+    for prepared in preparations:
+        print(
+            f"{prepared.megapixels:10.1f}{prepared.ours_milliseconds:10.1f}{prepared.open_clip_milliseconds:15.1f}"
+            f"{prepared.faster:9.1f}{prepared.cosine:9.4f}"
+        )
+    if options.json:
+        result = {"ingestion": [asdict(row) for row in rows], "preparation": [asdict(row) for row in preparations]}
+        options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

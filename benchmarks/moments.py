@@ -1,0 +1,252 @@
+"""Are the moments of videos found: the right video, and the right seconds in it?
+
+    python -m benchmarks.moments ../shared/data [--sound-head FILE]
+
+Makes forty videos from test photographs, sounds and readings, with times that are known because they
+were chosen here; indexes them as anybody would; and asks for every scene, sound and reading. The same
+photographs are also indexed as still images, to see what is lost by lying inside a video. Prints a
+table and writes JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import subprocess
+import tempfile
+import threading
+import wave
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import imageio_ffmpeg
+import msgspec
+import numpy as np
+from safetensors.numpy import load_file
+
+from indexer import audio
+from indexer.decoder import limits_of
+from indexer.items import DecodeRequest, SoundItem
+from indexer.scan import scan_source
+from indexer.workshop import Workshop
+from search.catalog import sources
+from search.catalog.database import Database
+from search.engine import SearchEngine
+from search.query import parse_query
+from search.results import Signal
+from search.settings import Settings
+from search.spaces.inputs import SAMPLE_RATE_HZ, Waveform
+from search.spaces.sound import SoundEncoder, SoundFeatures, SoundHead, sound_part
+from search.spaces.starter import SoundPart, StarterSpace
+from training.sound_phrasings import UNSEEN
+
+SEED = 7
+VIDEOS = 40
+SCENES = 4
+SCENE_SECONDS = 6.0
+TEST_FOLD = 4  # of ESC-10
+WIDTH, HEIGHT = 320, 320
+LOOKED_AT = 5  # hits
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a query should find: any of these videos, each with its seconds."""
+
+    kind: str  # speech, sound or frame
+    query: str
+    places: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of one kind of query."""
+
+    queries: int
+    recall_at_1: float
+    recall_at_5: float
+    mean_iou: float  # of the first moment of the kind's signal, in hits among the first five
+
+
+def main() -> None:
+    """Build, index, ask, report."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("data", type=Path)
+    arguments.add_argument(
+        "--sound-head", type=Path, help="a head that has not heard fold 4: training.sounds --held-out"
+    )
+    arguments.add_argument("--out", type=Path, default=Path("benchmarks/results/moments.json"))
+    options = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "videos").mkdir()
+        truths = build(options.data, root / "videos")
+        engine = index(root / "videos", root / "home", options.sound_head)
+        scores = {kind: score(engine, [t for t in truths if t.kind == kind]) for kind in ("speech", "sound", "frame")}
+        engine.close()
+        stills = still_recall(options.data, root, [t for t in truths if t.kind == "frame"])
+    result = {kind: asdict(value) for kind, value in scores.items()} | {"still images": stills}
+    print(f"{'':14}{'queries':>8}{'R@1':>8}{'R@5':>8}{'IoU':>8}")
+    for kind, value in scores.items():
+        print(f"{kind:14}{value.queries:8}{value.recall_at_1:8.2f}{value.recall_at_5:8.2f}{value.mean_iou:8.2f}")
+    print(f"{'still images':14}{'':8}{stills['recall_at_1']:8.2f}{stills['recall_at_5']:8.2f}")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def build(data: Path, folder: Path) -> list[Truth]:
+    """Write the videos; say what is where."""
+    chance = random.Random(SEED)
+    photos = [row for row in _rows(data / "photos" / "flickr8k.jsonl") if row["part"] == "test"]
+    sounds = [row for row in _rows(data / "sounds" / "esc10.jsonl") if row["fold"] == TEST_FOLD]
+    readings = _rows(data / "speech" / "ljspeech.jsonl")
+    chance.shuffle(photos)
+    chance.shuffle(sounds)
+    truths: list[Truth] = []
+    labelled: dict[str, dict[str, tuple[float, float]]] = {}
+    for number in range(VIDEOS):
+        name = f"video-{number:02}.mp4"
+        scenes = photos[number * SCENES : (number + 1) * SCENES]
+        track = np.zeros(int(SCENES * SCENE_SECONDS * SAMPLE_RATE_HZ), np.float32)
+        label, sound = sounds[number]["label"].lower(), _waveform(data / "sounds" / "esc10" / sounds[number]["file"])
+        starts = [chance.uniform(0, 6), chance.uniform(11.5, 13)]
+        if number < len(readings):
+            reading = _waveform(data / "speech" / "ljspeech" / readings[number]["file"])
+            spoken = _mix(track, reading, starts[1])
+            truths.append(Truth("speech", _middle_words(readings[number]["text"]), {name: spoken}))
+        labelled.setdefault(label, {})[name] = _mix(track, sound, starts[0])
+        for place, photo in enumerate(scenes):
+            times = (place * SCENE_SECONDS, (place + 1) * SCENE_SECONDS)
+            truths.append(Truth("frame", photo["captions"][0], {name: times}))
+        _write_video(folder / name, [data / "photos" / "flickr8k" / p["file"] for p in scenes], track)
+    for label, places in labelled.items():
+        truths += [Truth("sound", phrase, places) for phrase in UNSEEN[label]]
+    return truths
+
+
+def _rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def _middle_words(text: str, count: int = 7) -> str:
+    words = text.replace('"', "").split()
+    start = max(0, len(words) // 2 - count // 2)
+    return " ".join(words[start : start + count])
+
+
+def _waveform(path: Path) -> Waveform:
+    request = DecodeRequest(path, limits_of(Settings.load()), {})
+    return np.concatenate([item.waveform for item in audio.decode(request) if isinstance(item, SoundItem)])
+
+
+def _mix(track: Waveform, sound: Waveform, start: float) -> tuple[float, float]:
+    first = int(start * SAMPLE_RATE_HZ)
+    part = sound[: len(track) - first]
+    track[first : first + len(part)] += part
+    heard = np.flatnonzero(np.abs(part) > 0.005)  # clips are padded with silence to five seconds
+    return start + heard[0] / SAMPLE_RATE_HZ, start + heard[-1] / SAMPLE_RATE_HZ
+
+
+def _write_video(path: Path, photos: Sequence[Path], track: Waveform) -> None:
+    sound = path.with_suffix(".wav")
+    with wave.open(str(sound), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE_HZ)
+        file.writeframes((np.clip(track, -1, 1) * 32767).astype("<i2").tobytes())
+    inputs = [part for photo in photos for part in ("-loop", "1", "-t", str(SCENE_SECONDS), "-i", str(photo))]
+    scaled = "".join(f"[{n}:v]scale={WIDTH}:{HEIGHT},fps=10,setsar=1[v{n}];" for n in range(len(photos)))
+    joined = "".join(f"[v{n}]" for n in range(len(photos))) + f"concat=n={len(photos)}:v=1:a=0[v]"
+    maps = ["-map", "[v]", "-map", f"{len(photos)}:a", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-y", *inputs, "-i", str(sound)]
+    command += ["-filter_complex", scaled + joined, *maps, "-c:a", "aac", str(path)]
+    subprocess.run(command, check=True, timeout=300)
+    sound.unlink()
+
+
+def index(folder: Path, home: Path, sound_head: Path | None) -> SearchEngine:
+    """A library of the folder, through the same workers as anybody's."""
+    settings = msgspec.structs.replace(Settings.load(home=home), settle_seconds=0.0)
+    settings = msgspec.structs.replace(settings, decode_timeout_seconds=600.0)
+    space = StarterSpace(settings, sound=_held_out(settings, sound_head) if sound_head else None)
+    opener = (lambda record: space) if sound_head else None
+    database = Database.open(settings)
+    database.migrate()
+    with database.write() as connection:
+        source = sources.add_source(connection, str(folder), True)
+    with Workshop(settings, database, opener) as workshop:
+        scan_source(database, source, settings)
+        workshop.worker().run(threading.Event(), until_idle=True)
+    return SearchEngine.open(settings, database, opener)
+
+
+def _held_out(settings: Settings, head: Path) -> SoundPart:
+    def load() -> SoundEncoder:
+        return SoundEncoder(SoundFeatures.load(settings.models, 2), SoundHead(load_file(head)))
+
+    # The fingerprint stays that of the shipped head: the catalogue opens no other starter space.
+    return msgspec.structs.replace(sound_part(settings), load=load)
+
+
+def score(engine: SearchEngine, truths: Sequence[Truth]) -> Score:
+    """Recall of the right video, and how well its first moment covers the truth."""
+    ranks: list[int] = []
+    overlaps: list[float] = []
+    for truth in truths:
+        query = msgspec.structs.replace(parse_query(_plain(truth.query)), limit=LOOKED_AT)
+        rank = LOOKED_AT + 1
+        for place, hit in enumerate(engine.search(query).hits, 1):
+            name = Path(hit.asset.path).name
+            if name in truth.places:
+                rank = min(rank, place)
+                overlaps.append(_overlap(hit.moments, truth.places[name], Signal(truth.kind)))
+                break
+        ranks.append(rank)
+    found = np.array(ranks)
+    mean = float(np.mean(overlaps)) if overlaps else 0.0
+    return Score(len(truths), float((found <= 1).mean()), float((found <= LOOKED_AT).mean()), mean)
+
+
+def _plain(text: str) -> str:
+    """Without what the query language would take for operators."""
+    return "".join(c if c.isalnum() or c in " '" else " " for c in text)
+
+
+def _overlap(moments: Sequence, truth: tuple[float, float], signal: Signal) -> float:
+    """Intersection over union of the best-ranked moment of the signal; of any moment if there is none."""
+    moment = next((m for m in moments if m.signal is signal), moments[0])
+    if moment.start_seconds is None:
+        return 0.0
+    both = min(moment.end_seconds, truth[1]) - max(moment.start_seconds, truth[0])
+    either = max(moment.end_seconds, truth[1]) - min(moment.start_seconds, truth[0])
+    return max(0.0, both) / either
+
+
+def still_recall(data: Path, root: Path, truths: Sequence[Truth]) -> dict[str, float]:
+    """Recall when the same photographs are still images, four of them making one answer as in a video."""
+    folder = root / "stills"
+    folder.mkdir()
+    photos = [row for row in _rows(data / "photos" / "flickr8k.jsonl") if row["part"] == "test"]
+    by_caption = {row["captions"][0]: row for row in photos}
+    video_of: dict[str, str] = {}
+    for truth in truths:
+        file = by_caption[truth.query]["file"]
+        shutil.copy(data / "photos" / "flickr8k" / file, folder)
+        video_of[Path(file).name] = next(iter(truth.places))
+    engine = index(folder, root / "home-stills", None)
+    ranks = []
+    for truth in truths:
+        query = msgspec.structs.replace(parse_query(_plain(truth.query)), limit=SCENES * LOOKED_AT + SCENES)
+        answers = dict.fromkeys(video_of[Path(hit.asset.path).name] for hit in engine.search(query).hits)
+        wanted = next(iter(truth.places))
+        ranks.append(list(answers).index(wanted) + 1 if wanted in answers else 99)
+    engine.close()
+    found = np.array(ranks)
+    return {"recall_at_1": float((found <= 1).mean()), "recall_at_5": float((found <= LOOKED_AT).mean())}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""How well mixed libraries are ranked, how honest the probabilities are, and how fusion methods compare.
+
+    python -m benchmarks.ranking --data ../shared/data [--json ranking.json]
+
+The test parts of the data, the space's shipped calibration. Methods with something to choose choose it
+on the validation parts. Any data folder of the same layout will do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from search.calibration import Calibration, for_space
+from search.candidates import CandidateList
+from search.fusion import Fusion, noisy_or
+from search.results import Signal
+from search.settings import Settings
+from search.spaces.registry import open_space
+from search.spaces.specification import StarterSpecification
+from training.calibration import PER_LIBRARY, SHOWN, SIZES, best_hits, shown
+from training.mixed import questions, read_contents
+from training.trials import Trial, trials
+
+Method = Callable[[Sequence[CandidateList], Calibration], dict[int, float]]
+BINS = 10
+_RECIPROCAL_RANK_CONSTANT = 60  # Cormack, Clarke and Büttcher 2009
+_WEIGHTS = (0.5, 1.0, 2.0)
+
+
+def main() -> None:
+    """Print every table; write JSON if asked to."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--data", type=Path, required=True)
+    arguments.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "medley-calibration")
+    arguments.add_argument("--json", type=Path)
+    chosen = arguments.parse_args()
+    space = open_space(StarterSpecification(), Settings.load(home=chosen.cache / "home"))
+    calibration = for_space(None, space.fingerprint.digest)
+    made: dict[str, list[Trial]] = {}
+    for part, seed in (("validation", 1), ("test", 2)):
+        random = np.random.default_rng(seed)
+        contents = read_contents(chosen.data, space, part, chosen.cache)
+        made[part] = list(trials(contents, questions(contents, random), space, SIZES, PER_LIBRARY, random))
+    report = {
+        "space": space.fingerprint.digest[:12],
+        "trials": {part: len(found) for part, found in made.items()},
+        "calibration": honesty(made["test"], calibration),
+        "answers": answers(made["test"], calibration),
+        "fusion": compare(made["validation"], made["test"], calibration),
+    }
+    _print(report)
+    if chosen.json:
+        chosen.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+
+
+def honesty(made: Sequence[Trial], calibration: Calibration) -> dict[str, object]:
+    """Expected calibration error and the reliability diagram, of the hits shown and of best hits alone."""
+    report: dict[str, object] = {}
+    for name, (said, right) in {
+        f"first {SHOWN} hits": shown(made, calibration),
+        "best hit": best_hits(made, calibration),
+    }.items():
+        bins = np.minimum((said * BINS).astype(int), BINS - 1)
+        rows = [
+            {
+                "from": place / BINS,
+                "hits": int((bins == place).sum()),
+                "said": round(float(said[bins == place].mean()), 3),
+                "right": round(float(right[bins == place].mean()), 3),
+            }
+            for place in range(BINS)
+            if (bins == place).any()
+        ]
+        error = sum(abs(row["said"] - row["right"]) * row["hits"] for row in rows) / len(said)
+        report[name] = {"expected calibration error": round(error, 4), "diagram": rows}
+    said, right = best_hits(made, calibration)
+    confident = said >= calibration.threshold
+    report["threshold"] = round(calibration.threshold, 3)
+    report["precision of confident best hits"] = round(float(right[confident].mean()), 3) if confident.any() else None
+    report["share confident"] = round(float(confident.mean()), 3)
+    return report
+
+
+def answers(made: Sequence[Trial], calibration: Calibration) -> dict[str, dict[str, float]]:
+    """By sort of question: what is answered with "nothing matches well", rightly and wrongly."""
+    rows: dict[str, list[tuple[bool, bool, bool, float]]] = {}
+    for trial in made:
+        known = [hit for hit in Fusion(trial.lists, calibration).ranking if not np.isnan(trial.asset_truth[hit[0]])]
+        if known:
+            right = [trial.asset_truth[asset_id] == 1 for asset_id, _ in known[:SHOWN]]
+            for name in (trial.sort, "all"):
+                rows.setdefault(name, []).append((trial.present, right[0], any(right), known[0][1]))
+    return {name: _answered(np.array(found, dtype=float), calibration.threshold) for name, found in rows.items()}
+
+
+def _answered(rows: np.ndarray, threshold: float) -> dict[str, float]:
+    present, first, among, best = rows[:, 0] == 1, rows[:, 1] == 1, rows[:, 2] == 1, rows[:, 3]
+    found = {
+        "questions": int(present.sum()),
+        "best hit right": _mean(first[present]),
+        f"right among {SHOWN}": _mean(among[present]),
+        "right best hits lost": _mean(best[present & first] < threshold),
+    }
+    if (~present).any():
+        absent, good = best[~present], best[present & first]
+        found["absent said so"] = _mean(absent < threshold)
+        # What any threshold could do: the trade is the space's, not the threshold's.
+        found["absent said so, losing 10 %"] = _mean(absent < np.quantile(good, 0.1)) if len(good) else float("nan")
+    return found
+
+
+def _mean(values: np.ndarray) -> float:
+    return round(float(np.mean(values)), 3) if len(values) else float("nan")
+
+
+def reciprocal_rank(lists: Sequence[CandidateList], calibration: Calibration) -> dict[int, float]:
+    """The sum over lists of 1 / (60 + place of the asset's best segment)."""
+    found: dict[int, float] = {}
+    for one in lists:
+        places = {candidate.asset_id: place for place, candidate in reversed(list(enumerate(one.candidates, start=1)))}
+        for asset_id, place in places.items():
+            found[asset_id] = found.get(asset_id, 0.0) + 1 / (_RECIPROCAL_RANK_CONSTANT + place)
+    return found
+
+
+def scaled_sum(lists: Sequence[CandidateList], calibration: Calibration) -> dict[int, float]:
+    """Raw scores scaled to 0..1 within each list and added: what engines do that don't calibrate."""
+    found: dict[int, float] = {}
+    for one in lists:
+        scores = [candidate.score for candidate in one.candidates]
+        low, high = min(scores), max(scores)
+        best: dict[int, float] = {}
+        for candidate in one.candidates:
+            value = (candidate.score - low) / (high - low) if high > low else 1.0
+            best[candidate.asset_id] = max(best.get(candidate.asset_id, 0.0), value)
+        for asset_id, value in best.items():
+            found[asset_id] = found.get(asset_id, 0.0) + value
+    return found
+
+
+def maximum(lists: Sequence[CandidateList], calibration: Calibration) -> dict[int, float]:
+    """The most certain witness alone."""
+    return {asset_id: max(voices.values()) for asset_id, voices in _voices(lists, calibration).items()}
+
+
+def joined(lists: Sequence[CandidateList], calibration: Calibration) -> dict[int, float]:
+    """What search/fusion.py does."""
+    return dict(Fusion(lists, calibration).ranking)
+
+
+def joined_lists(lists: Sequence[CandidateList], calibration: Calibration) -> dict[int, float]:
+    """Noisy-or in which words and meaning of the same passages are two witnesses."""
+    voices = _voices(lists, calibration, by_list=True)
+    return {asset_id: noisy_or(found.values()) for asset_id, found in voices.items()}
+
+
+def weighted_sum(weights: Mapping[str, float]) -> Method:
+    """Calibrated witnesses times a weight per signal, added."""
+
+    def method(lists: Sequence[CandidateList], calibration: Calibration) -> dict[int, float]:
+        return {
+            asset_id: sum(weights.get(name, 1.0) * value for name, value in voices.items())
+            for asset_id, voices in _voices(lists, calibration).items()
+        }
+
+    return method
+
+
+def _voices(
+    lists: Sequence[CandidateList], calibration: Calibration, by_list: bool = False
+) -> dict[int, dict[str, float]]:
+    found: dict[int, dict[str, float]] = {}
+    for one in lists:
+        name = f"{one.signal}/{one.evidence}" if by_list else str(one.signal)
+        for candidate, value in zip(one.candidates, calibration.relevances(one).tolist(), strict=True):
+            voices = found.setdefault(candidate.asset_id, {})
+            voices[name] = max(voices.get(name, 0.0), value)
+    return found
+
+
+def compare(
+    validation: Sequence[Trial], test: Sequence[Trial], calibration: Calibration
+) -> dict[str, dict[str, dict[str, float]]]:
+    """nDCG@10 and R@10 per method and sort of question; weights are chosen on the validation trials."""
+    weights = choose_weights(validation, calibration)
+    methods: dict[str, Method] = {
+        "reciprocal rank": reciprocal_rank,
+        "scaled sum": scaled_sum,
+        f"weighted sum {weights}": weighted_sum(weights),
+        "maximum": maximum,
+        "noisy-or, lists": joined_lists,
+        "noisy-or, signals": joined,
+    }
+    return {
+        name: {"validation": evaluate(validation, method, calibration), "test": evaluate(test, method, calibration)}
+        for name, method in methods.items()
+    }
+
+
+def choose_weights(made: Sequence[Trial], calibration: Calibration) -> dict[str, float]:
+    """One pass over the signals, each keeping the weight that serves best with the others as they are."""
+    weights: dict[str, float] = {}
+    sample = [trial for trial in made if trial.present][:: max(1, len(made) // 400)]
+    for signal, weight in itertools.product(Signal, _WEIGHTS):
+        tried = weights | {str(signal): weight}
+        if _ndcg(sample, weighted_sum(tried), calibration) > _ndcg(sample, weighted_sum(weights), calibration):
+            weights = tried
+    return weights
+
+
+def _ndcg(made: Sequence[Trial], method: Method, calibration: Calibration) -> float:
+    """Plain nDCG@10, quick enough for choosing; reports come from ranx."""
+    gains = 1 / np.log2(np.arange(2, 12))
+    values = []
+    for trial in made:
+        truth = [value for _, value in _ranked(trial, method, calibration)][:10]
+        best = min(10, sum(value == 1 for value in trial.asset_truth.values()))
+        values.append(float(np.dot(truth, gains[: len(truth)]) / gains[:best].sum()))
+    return float(np.mean(values))
+
+
+def _ranked(trial: Trial, method: Method, calibration: Calibration) -> list[tuple[int, float]]:
+    """Asset and truth, best first, without what nobody knows."""
+    scores = method(trial.lists, calibration)
+    order = sorted(scores, key=lambda asset_id: (-scores[asset_id], asset_id))
+    return [(one, trial.asset_truth[one]) for one in order if not np.isnan(trial.asset_truth[one])]
+
+
+def evaluate(made: Sequence[Trial], method: Method, calibration: Calibration) -> dict[str, dict[str, float]]:
+    """By sort of question and over all, by ranx."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ranx
+    right, found, sorts = {}, {}, {}
+    for place, trial in enumerate(one for one in made if one.present):
+        name = f"q{place}"
+        right[name] = {str(asset_id): 1 for asset_id, value in trial.asset_truth.items() if value == 1}
+        ranking = _ranked(trial, method, calibration)
+        found[name] = {str(asset_id): 1.0 / (1 + rank) for rank, (asset_id, _) in enumerate(ranking)} or {"none": 0.0}
+        sorts[name] = trial.sort
+    report = {}
+    for sort in [*sorted(set(sorts.values())), "all"]:
+        names = [name for name in right if sort in (sorts[name], "all")]
+        values = ranx.evaluate(
+            ranx.Qrels({name: right[name] for name in names}),
+            ranx.Run({name: found[name] for name in names}),
+            ["ndcg@10", "recall@10"],
+        )
+        report[sort] = {measure: round(float(value), 3) for measure, value in values.items()}
+    return report
+
+
+def _print(report: Mapping[str, object]) -> None:
+    for line in _lines(report):
+        print(line)
+
+
+def _lines(report: Mapping[str, object]) -> Iterator[str]:
+    calibration, fusion = report["calibration"], report["fusion"]
+    assert isinstance(calibration, dict)
+    assert isinstance(fusion, dict)
+    yield f"space {report['space']}, trials {report['trials']}"
+    for name, value in calibration.items():
+        if isinstance(value, dict):
+            yield f"{name}: expected calibration error {value['expected calibration error']}"
+            yield from (
+                f"  said {row['said']:.3f}  right {row['right']:.3f}  hits {row['hits']}" for row in value["diagram"]
+            )
+        else:
+            yield f"{name}: {value}"
+    answered = report["answers"]
+    assert isinstance(answered, dict)
+    for sort, row in answered.items():
+        yield f"{sort:12} " + ", ".join(f"{name} {value}" for name, value in row.items())
+    for part in ("validation", "test"):
+        for method, parts in fusion.items():
+            cells = [f"{sort} {row['ndcg@10']:.3f}/{row['recall@10']:.3f}" for sort, row in parts[part].items()]
+            yield f"{part} {method}: " + "  ".join(cells)
+
+
+if __name__ == "__main__":
+    main()

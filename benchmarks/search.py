@@ -1,0 +1,406 @@
+"""How fast, how complete and how large partitions are, beside FAISS as it comes.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.search [--rows 100000] [--dimension 512] [--rounds 5] [--json FILE]
+
+Vectors are synthetic: rows around 2,000 topics in one cone, queries of two kinds, from the rows' own cone (as
+images) and from another one (as texts). Rivals take turns in every round; medians over the rounds, wall and
+CPU time. `--growth 10000,100000,1000000` measures growth up to a million (ten minutes, 4 GB). HNSW32 takes
+minutes to build: `--no-hnsw` leaves it out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from search.index.building import recall
+from search.index.native import BLAS_FROM, faiss, set_threads
+from search.index.partition import Partition, PartitionOptions
+from search.index.planner import Lists, Plan, Way, plan_lists
+
+K = 10
+STOCK_BLAS_FROM = 128_000  # what FAISS comes with
+SELECTIVITIES = (0.001, 0.01, 0.1, 0.5, 1.0)
+SINGLE_QUERIES = 100
+Search = Callable[[np.ndarray], np.ndarray]  # queries -> labels
+
+
+def main() -> None:
+    """Run all tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--dimension", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--growth", default="10000,100000")
+    parser.add_argument("--no-hnsw", action="store_true")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", default="batches,rates,filters,changes,growth", help="tables to make")
+    arguments = parser.parse_args()
+    wanted = set(arguments.only.split(","))
+    set_threads(1)
+    results: dict[str, Any] = {}
+    if wanted - {"growth"}:
+        results = of_one_size(arguments, wanted)
+    if "growth" in wanted:
+        results["growth"] = growth([int(rows) for rows in arguments.growth.split(",")], arguments.dimension)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"arguments": vars(arguments), **results}, default=str, indent=1))
+
+
+def of_one_size(arguments: argparse.Namespace, wanted: set[str]) -> dict[str, Any]:
+    """All tables but growth."""
+    world = World(arguments.rows, arguments.dimension)
+    needs_hnsw = wanted & {"rates", "filters"} and not arguments.no_hnsw
+    hnsw = build_hnsw(world.rows) if needs_hnsw else None
+    results: dict[str, Any] = {}
+    if "batches" in wanted:
+        results["batches"] = batches(world, arguments.rounds)
+    if "rates" in wanted:
+        results["rates"] = rates(world, hnsw, arguments.rounds)
+    if "filters" in wanted:
+        results["filters"] = filters(world, hnsw, arguments.rounds)
+    if "changes" in wanted:
+        results["changes"] = changes(world, arguments.rounds)
+    return results
+
+
+class Vectors:
+    """Rows and queries around topics whose spectrum falls, as embeddings' does."""
+
+    def __init__(self, dimension: int, topics: int = 2000) -> None:
+        rng = np.random.default_rng(0)
+        self._spectrum = (1 / np.sqrt(1 + np.arange(dimension) / 20)).astype(np.float32)
+        self._topics = unit(rng.standard_normal((topics, dimension), dtype=np.float32) * self._spectrum)
+        self._cones = unit(rng.standard_normal((2, dimension), dtype=np.float32))
+
+    def images(self, count: int, seed: int) -> np.ndarray:
+        """Rows, or queries by example."""
+        return self._around(count, self._cones[0], 0.9, seed)
+
+    def texts(self, count: int, seed: int) -> np.ndarray:
+        """Queries by words: another cone, less alike."""
+        return self._around(count, self._cones[1], 1.2, seed)
+
+    def _around(self, count: int, cone: np.ndarray, spread: float, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        out = np.empty((count, len(self._spectrum)), np.float32)
+        for start in range(0, count, 50_000):
+            part = out[start : start + 50_000]
+            noise = unit(rng.standard_normal(part.shape, dtype=np.float32) * self._spectrum)
+            part[:] = unit(self._topics[rng.integers(0, len(self._topics), len(part))] + spread * noise + cone)
+        return out.astype(np.float16).astype(np.float32)
+
+
+class World:
+    """One library, flat and in lists, with what exact search finds."""
+
+    def __init__(self, rows: int, dimension: int) -> None:
+        vectors = Vectors(dimension)
+        self.rows = vectors.images(rows, 1)
+        self.ids = np.arange(rows, dtype=np.int64)
+        self.queries = {"image": vectors.images(200, 2), "text": vectors.texts(200, 3)}
+        self.flat = filled(Partition(dimension), self.rows)
+        self._nprobe = 0
+        self.lists = filled(Partition(dimension, PartitionOptions(ivf_threshold=1, plan=self._plan)), self.rows)
+        started = time.process_time()
+        self.lists.tend()
+        print(f"building lists took {time.process_time() - started:.1f} s of CPU: {self.lists.lists}")
+        self.truth = {kind: self.flat.truth(queries, K) for kind, queries in self.queries.items()}
+
+    def with_lists(self, nprobe: int) -> Search:
+        """Searches that read so many lists, whatever was tuned."""
+
+        def search(queries: np.ndarray) -> np.ndarray:
+            self._nprobe = nprobe
+            try:
+                return self.lists.search(queries, K, remember=False)[1]
+            finally:
+                self._nprobe = 0
+
+        return search
+
+    def _plan(self, rows: int, matches: int | None, dimension: int, lists: Lists) -> Plan:
+        return Plan(Way.PROBE, self._nprobe) if self._nprobe else plan_lists(rows, matches, dimension, lists)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Unit rows."""
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def filled(partition: Partition, rows: np.ndarray) -> Partition:
+    """With ids from 0."""
+    partition.add(np.arange(len(rows)), rows)
+    return partition
+
+
+def build_hnsw(rows: np.ndarray) -> Any:
+    """HNSW32 as people use it."""
+    index = faiss.IndexHNSWFlat(rows.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
+    started = time.process_time()
+    index.add(rows)
+    print(f"building HNSW32 took {time.process_time() - started:.1f} s of CPU")
+    return index
+
+
+def batches(world: World, rounds: int) -> list[dict[str, Any]]:
+    """Goal 7: unfiltered exact search by batch size, beside a stock flat index."""
+    stock = faiss.IndexFlatIP(world.rows.shape[1])
+    stock.add(world.rows)
+
+    def stock_search(queries: np.ndarray) -> np.ndarray:
+        faiss.cvar.distance_compute_blas_threshold = STOCK_BLAS_FROM
+        try:
+            return stock.search(queries, K)[1]
+        finally:
+            faiss.cvar.distance_compute_blas_threshold = BLAS_FROM
+
+    rivals: dict[str, Search] = {"medley": lambda q: world.flat.search(q, K)[1], "stock": stock_search}
+    table = []
+    for size in (1, 8, 32, 128):
+        queries = world.queries["text"][:size]
+        times = in_turn({name: timed(search, [queries]) for name, search in rivals.items()}, rounds)
+        row = {"batch": size, **flattened(times), "gain": times["stock"][0] / times["medley"][0]}
+        table.append(row)
+    show("Batches on the flat partition, ms a batch (goal 7: 4 times stock FAISS at 32 to 128)", table)
+    return table
+
+
+def rates(world: World, hnsw: Any, rounds: int) -> list[dict[str, Any]]:
+    """Goal 9: single queries: recall, time and memory of approximate indexes."""
+    rivals: dict[str, Search] = {
+        "medley lists": lambda q: world.lists.search(q, K, remember=False)[1],
+        "medley flat": lambda q: world.flat.search(q, K, remember=False)[1],
+    }
+    memory = {"medley lists": world.lists.size_bytes, "medley flat": world.flat.size_bytes}
+    for nprobe in (3, 6):
+        rivals[f"medley, {nprobe} lists"] = world.with_lists(nprobe)
+        memory[f"medley, {nprobe} lists"] = world.lists.size_bytes
+    if hnsw is not None:
+        for depth in (16, 32, 64):
+            name = f"HNSW32 efSearch {depth}"
+            parameters = faiss.SearchParametersHNSW(efSearch=depth)
+            rivals[name] = lambda q, parameters=parameters: hnsw.search(q, K, params=parameters)[1]  # type: ignore[misc]
+            memory[name] = hnsw.ntotal * (world.rows.shape[1] * 4 + 2 * 32 * 4 + 16)
+    table = []
+    for kind, queries in world.queries.items():
+        found = {name: one_by_one(search, queries) for name, search in rivals.items()}
+        singles = [queries[i : i + 1] for i in range(SINGLE_QUERIES)]
+        times = in_turn({name: timed(search, singles) for name, search in rivals.items()}, rounds)
+        for name in rivals:
+            table.append(
+                {
+                    "index": name,
+                    "queries": kind,
+                    "recall@10": recall(world.truth[kind], found[name]),
+                    "ms": times[name][0],
+                    "cpu ms": times[name][1],
+                    "bytes/vector": memory[name] / len(world.rows),
+                }
+            )
+    show("Single queries (goal 9: recall 0.95, 650 bytes, 0.85 x the rate of HNSW32)", table)
+    return table
+
+
+def filters(world: World, hnsw: Any, rounds: int) -> list[dict[str, Any]]:
+    """Goal 8: text queries under random filters."""
+    table = []
+    queries = world.queries["text"][:SINGLE_QUERIES]
+    singles = [query[None] for query in queries]
+    for share in SELECTIVITIES:
+        chosen = np.sort(np.random.default_rng(5).permutation(world.ids)[: int(share * len(world.ids))])
+        rivals: dict[str, Search] = {
+            "medley flat": lambda q, c=chosen: world.flat.search(q, K, c, remember=False)[1],  # type: ignore[misc]
+            "medley lists": lambda q, c=chosen: world.lists.search(q, K, c, remember=False)[1],  # type: ignore[misc]
+        }
+        if hnsw is not None:
+            marks = np.zeros(len(world.ids), bool)
+            marks[chosen] = True
+            selector = faiss.IDSelectorBitmap(np.packbits(marks, bitorder="little"))
+            parameters = faiss.SearchParametersHNSW(efSearch=64, sel=selector)
+            rivals["HNSW32 selector"] = lambda q, p=parameters: hnsw.search(q, K, params=p)[1]  # type: ignore[misc]
+        truth = world.flat.truth(queries, K, chosen)
+        times = in_turn({name: timed(search, singles) for name, search in rivals.items()}, rounds)
+        for name, search in rivals.items():
+            found = one_by_one(search, queries)
+            table.append(
+                {
+                    "index": name,
+                    "selectivity": share,
+                    "recall@10": recall(truth, found),
+                    "too few": float(np.mean((found >= 0).sum(axis=1) < min(K, len(chosen)))),
+                    "ms": times[name][0],
+                    "cpu ms": times[name][1],
+                }
+            )
+    show("Text queries under filters (goal 8: recall 0.98, never too few, at most twice the unfiltered time)", table)
+    return table
+
+
+def changes(world: World, rounds: int) -> list[dict[str, Any]]:
+    """Goal 10: deletions, and searches while rows are added."""
+    gone = np.random.default_rng(6).permutation(world.ids)[:1000]
+    stock = faiss.index_factory(world.rows.shape[1], "IDMap2,Flat", faiss.METRIC_INNER_PRODUCT)
+    ivf = faiss.index_factory(world.rows.shape[1], "IVF1024,SQ8", faiss.METRIC_INNER_PRODUCT)
+    ivf.cp.niter, ivf.cp.min_points_per_centroid = 2, 1
+    stock.add_with_ids(world.rows, world.ids)
+    ivf.train(world.rows[:50_000])
+    ivf.add_with_ids(world.rows, world.ids)
+    removals: Mapping[str, Callable[[], Any]] = {
+        "medley flat": lambda: world.flat.remove(gone),
+        "medley lists": lambda: world.lists.remove(gone),
+        "FAISS flat": lambda: stock.remove_ids(gone),
+        "FAISS IVF": lambda: ivf.remove_ids(gone),
+    }
+    restore: Mapping[str, Callable[[], Any]] = {
+        "medley flat": lambda: world.flat.add(gone, world.rows[gone]),
+        "medley lists": lambda: world.lists.add(gone, world.rows[gone]),
+        "FAISS flat": lambda: stock.add_with_ids(world.rows[gone], gone),
+        "FAISS IVF": lambda: ivf.add_with_ids(world.rows[gone], gone),
+    }
+    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in removals}
+    for _ in range(rounds):
+        for name, remove in removals.items():
+            spent[name].append(clock(remove))
+            restore[name]()
+    table: list[dict[str, Any]] = [
+        {
+            "what": f"1,000 deletions, {name}",
+            "ms": median(wall for wall, _ in runs),
+            "cpu ms": median(c for _, c in runs),
+        }
+        for name, runs in spent.items()
+    ]
+    for name, partition in (("flat", world.flat), ("lists", world.lists)):
+        idle, busy = [], []
+        for _ in range(rounds):
+            idle.append(latencies(partition, world.queries["text"]))
+            with ingesting(partition, world.rows):
+                busy.append(latencies(partition, world.queries["text"]))
+        for what, runs in (("idle", idle), ("while ingesting", busy)):
+            for point in (50, 99):
+                table.append(
+                    {"what": f"search p{point}, {name}, {what}", "ms": median(np.percentile(r, point) for r in runs)}
+                )
+    show("Life under change (goal 10: 1,000 deletions in 2 ms; p99 while ingesting at most 1.5 x idle)", table)
+    return table
+
+
+class ingesting:  # noqa: N801 - reads as a verb
+    """Adds 100 rows twenty times a second, under ids of their own, and takes them out in the end."""
+
+    def __init__(self, partition: Partition, rows: np.ndarray) -> None:
+        self._partition, self._rows = partition, rows
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._first = len(rows)
+        self._next = self._first
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._partition.remove(np.arange(self._first, self._next))
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.05):
+            self._partition.add(np.arange(self._next, self._next + 100), self._rows[:100])
+            self._next += 100
+
+
+def latencies(partition: Partition, queries: np.ndarray) -> list[float]:
+    """Milliseconds of 500 single queries."""
+    return [
+        clock(lambda i=i: partition.search(queries[i % len(queries)][None], K, remember=False))[0] for i in range(500)
+    ]
+
+
+def growth(sizes: Sequence[int], dimension: int) -> list[dict[str, Any]]:
+    """Goal 14: the rate of adding and the time of searching, by size, with the threshold that ships."""
+    vectors, table = Vectors(dimension), []
+    queries = vectors.texts(200, 3)
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            partition = Partition(dimension, PartitionOptions(ivf_threshold=200_000, folder=Path(folder)))
+            wall = 0.0
+            for start in range(0, size, 50_000):
+                rows = vectors.images(min(50_000, size - start), 100 + start)
+                wall += clock(lambda p=partition, s=start, r=rows: p.add(np.arange(s, s + len(r)), r))[0]
+                partition.tend()
+            found = one_by_one(lambda q, p=partition: p.search(q, K, remember=False)[1], queries)  # type: ignore[misc]
+            times = [clock(lambda p=partition, q=q: p.search(q[None], K, remember=False)) for q in queries]
+            table.append(
+                {
+                    "rows": size,
+                    "approximate": partition.approximate,
+                    "added/s": size / wall * 1000,
+                    "ms": median(w for w, _ in times),
+                    "cpu ms": median(c for _, c in times),
+                    "recall@10": recall(partition.truth(queries, K), found),
+                    "bytes/vector": partition.size_bytes / size,
+                }
+            )
+    show("Growth (goal 14: at a million within 3 x the search time of 10,000 and 1.2 x of the adding)", table)
+    return table
+
+
+def one_by_one(search: Search, queries: np.ndarray) -> np.ndarray:
+    """Labels of single queries."""
+    return np.concatenate([search(query[None]) for query in queries])
+
+
+def timed(search: Search, batches: Sequence[np.ndarray]) -> Callable[[], tuple[float, float]]:
+    """Medians over the batches, wall and CPU milliseconds."""
+
+    def run() -> tuple[float, float]:
+        spent = [clock(lambda q=queries: search(q)) for queries in batches]
+        return median(wall for wall, _ in spent), median(cpu for _, cpu in spent)
+
+    return run
+
+
+def in_turn(runs: Mapping[str, Callable[[], tuple[float, float]]], rounds: int) -> dict[str, tuple[float, float]]:
+    """Medians over rounds in which everyone has a turn."""
+    results: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            results[name].append(run())
+    return {name: (median(w for w, _ in all_), median(c for _, c in all_)) for name, all_ in results.items()}
+
+
+def clock(work: Callable[[], Any]) -> tuple[float, float]:
+    """Milliseconds of wall and of this thread's CPU."""
+    wall, cpu = time.perf_counter(), time.thread_time()
+    work()
+    return (time.perf_counter() - wall) * 1e3, (time.thread_time() - cpu) * 1e3
+
+
+def flattened(times: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """One column each."""
+    wall = {f"{name} ms": value[0] for name, value in times.items()}
+    return wall | {f"{name} cpu ms": value[1] for name, value in times.items()}
+
+
+def show(title: str, table: Sequence[Mapping[str, Any]]) -> None:
+    """As Markdown."""
+    print(f"\n{title}\n\n| {' | '.join(table[0])} |\n|{'---|' * len(table[0])}")
+    for row in table:
+        print(
+            "| " + " | ".join(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row.values()) + " |"
+        )
+    print(flush=True)
+
+
+if __name__ == "__main__":
+    main()

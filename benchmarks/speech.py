@@ -1,0 +1,171 @@
+"""Speech: word error and cost beside plain faster-whisper and its batched pipeline, on the same weights.
+
+    python -m benchmarks.speech ../shared/data [--rounds N]
+
+The readings are joined to one recording with pauses between them. Times are CPU seconds of this
+process, because test machines are shared; rounds are interleaved and medians are shown. Overhead is
+what the segmenter adds to its own transcriber: voice detection, filters, passages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import resource
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from indexer import audio
+from indexer.decoder import limits_of
+from indexer.fast_transcriber import FastTranscriber
+from indexer.items import DecodeRequest, SegmentDraft, SoundItem
+from indexer.speech import SpeechSegmenter
+from indexer.transcriber import Utterance
+from search.settings import Settings
+from search.spaces.inputs import SAMPLE_RATE_HZ, Waveform
+from search.spaces.whisper_weights import unpacked_whisper
+
+PAUSE_SECONDS = 1.5
+BATCH = 8
+THREADS = 1
+_ABBREVIATIONS = {"mr": "mister", "mrs": "missis", "dr": "doctor", "st": "saint"}
+
+
+class Timed:
+    """A transcriber that counts the CPU seconds spent in it."""
+
+    def __init__(self, inner: FastTranscriber) -> None:
+        self.inner, self.seconds = inner, 0.0
+
+    def transcribe(self, stretches: Sequence[Waveform], language: str) -> list[Utterance]:
+        began = cpu_seconds()
+        found = self.inner.transcribe(stretches, language)
+        self.seconds += cpu_seconds() - began
+        return found
+
+    def release(self) -> None:
+        self.inner.release()
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("data", type=Path)
+    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--out", type=Path, default=Path("benchmarks/results/speech.json"))
+    options = arguments.parse_args()
+    settings = Settings.load(threads=THREADS)
+    recording, words = load(options.data / "speech")
+    print(f"{len(recording) / SAMPLE_RATE_HZ:.0f} seconds, {len(words)} words")
+    ways = {"plain faster-whisper": plain(settings), "batched faster-whisper": batched(settings)}
+    transcriber = Timed(FastTranscriber(settings))
+    ways["medley"] = lambda waveform: medley(transcriber, waveform)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    overheads: list[float] = []
+    texts: dict[str, str] = {}
+    for way in ways.values():
+        way(recording[: 5 * SAMPLE_RATE_HZ])  # models load
+    for _ in range(options.rounds):
+        for name, way in ways.items():
+            transcriber.seconds, began = 0.0, cpu_seconds()
+            texts[name] = way(recording)
+            seconds[name].append(cpu_seconds() - began)
+            if name == "medley":
+                overheads.append(seconds[name][-1] / transcriber.seconds - 1)
+    rows = {
+        name: {
+            "word_error": word_error(words, plain_words(texts[name])),
+            "cpu_seconds": statistics.median(seconds[name]),
+        }
+        for name in ways
+    }
+    print(f"{'':24}{'word error':>12}{'CPU seconds':>14}")
+    for name, row in rows.items():
+        print(f"{name:24}{row['word_error']:12.2%}{row['cpu_seconds']:14.1f}")
+    overhead = statistics.median(overheads)
+    print(f"overhead of the segmenter over its transcriber: {overhead:.1%}")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps({**rows, "overhead": overhead, "rounds": options.rounds}, indent=2) + "\n")
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process so far, all threads."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def load(folder: Path) -> tuple[Waveform, list[str]]:
+    """The readings as one recording, and what is said in it."""
+    pause = np.zeros(int(PAUSE_SECONDS * SAMPLE_RATE_HZ), np.float32)
+    pieces: list[Waveform] = []
+    words: list[str] = []
+    for line in (folder / "ljspeech.jsonl").read_text("utf-8").splitlines():
+        row = json.loads(line)
+        request = DecodeRequest(folder / "ljspeech" / row["file"], limits_of(Settings.load()), {})
+        pieces += [item.waveform for item in audio.decode(request) if isinstance(item, SoundItem)]
+        pieces.append(pause)
+        words += plain_words(row["text"])
+    return np.concatenate(pieces), words
+
+
+def plain(settings: Settings) -> Callable[[Waveform], str]:
+    """faster-whisper as it comes, with its voice filter."""
+    from faster_whisper import WhisperModel
+
+    folder = str(unpacked_whisper(settings.models))
+    model = WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=THREADS, local_files_only=True)
+
+    def run(waveform: Waveform) -> str:
+        segments, _ = model.transcribe(waveform, beam_size=5, vad_filter=True, word_timestamps=True)
+        return " ".join(segment.text for segment in segments)
+
+    return run
+
+
+def batched(settings: Settings) -> Callable[[Waveform], str]:
+    """faster-whisper's batched pipeline."""
+    from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+    folder = str(unpacked_whisper(settings.models))
+    model = WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=THREADS, local_files_only=True)
+    pipeline = BatchedInferencePipeline(model)
+
+    def run(waveform: Waveform) -> str:
+        segments, _ = pipeline.transcribe(waveform, beam_size=5, batch_size=BATCH, word_timestamps=True)
+        return " ".join(segment.text for segment in segments)
+
+    return run
+
+
+def medley(transcriber: Timed, waveform: Waveform) -> str:
+    """What would be indexed."""
+    segmenter = SpeechSegmenter(transcriber)
+    drafts: list[object] = []
+    for start in range(0, len(waveform), audio.PIECE_SAMPLES):
+        drafts += segmenter.feed(SoundItem(waveform[start : start + audio.PIECE_SAMPLES], start / SAMPLE_RATE_HZ))
+    drafts += segmenter.finish()
+    return " ".join(draft.text or "" for draft in drafts if isinstance(draft, SegmentDraft))
+
+
+def plain_words(text: str) -> list[str]:
+    """Lower case, no punctuation, abbreviations spelled out."""
+    words = re.findall(r"[a-z0-9']+", text.lower().replace("’", "'"))
+    return [_ABBREVIATIONS.get(word, word) for word in words]
+
+
+def word_error(wanted: Sequence[str], found: Sequence[str]) -> float:
+    """Levenshtein distance in words, per wanted word."""
+    row = list(range(len(found) + 1))
+    for i, word in enumerate(wanted, 1):
+        diagonal, row[0] = row[0], i
+        for j, other in enumerate(found, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
+    return row[-1] / len(wanted)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Turns files into searchable segments: scan, decode, segment, embed, store."""

@@ -1,0 +1,199 @@
+"""Speech in recordings and videos: passages with their words and times.
+
+Collects the sound track, hears only where somebody speaks, and leaves out what the model made up.
+Subtitles that came with the file take the place of a transcription. Knows no speech library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from indexer.items import Note, SegmentDraft, SoundItem, SubtitleItem
+from indexer.passages import Passage, cut, without_loops
+from indexer.transcriber import MAX_STRETCH_SECONDS, Transcriber, Utterance, Word
+from indexer.voice import Span, VoiceDetector, find_speech, join
+from search.results import Signal
+from search.spaces.inputs import SAMPLE_RATE_HZ, Waveform
+
+GROUP_SECONDS = 240  # of sound kept before it is transcribed: 15 MB, and enough stretches to batch
+_OPEN_SECONDS = 1.0  # speech that ends this close to the end of a group may go on in the next
+_LONGEST_STRETCH = int((MAX_STRETCH_SECONDS - 0.5) * SAMPLE_RATE_HZ)
+
+# What whisper writes where nobody speaks is unsure of itself in one of these ways.
+_MIN_LOG_PROBABILITY = -1.0
+_NO_SPEECH = 0.6  # whisper's own threshold, applied together with the next
+_NO_SPEECH_LOG_PROBABILITY = -0.5
+_MIN_WORD_PROBABILITY = 0.25  # mean over the stretch
+_MAX_WORDS_PER_SECOND = 7.0  # nobody speaks faster for long
+# Sentences that whisper learned from the ends of videos and writes over silence and music.
+_STOCK_PHRASES = (
+    "thank you",
+    "thanks for watching",
+    "thank you for watching",
+    "please subscribe",
+    "subtitles by the amaraorg community",
+    "you",
+    "bye",
+    "im sorry",
+    "ill see you next time",
+)
+_STOCK_LOG_PROBABILITY = -0.35  # people do say thank you; then the model is sure
+
+
+@dataclass(frozen=True)
+class Heard:
+    """How much speech was found and how much of it was left out as unclear."""
+
+    spoken_seconds: float = 0.0
+    unclear_stretches: int = 0
+    unclear_seconds: float = 0.0
+
+
+class SpeechSegmenter:
+    """Turns the items of one asset into drafts of speech. Not thread-safe; one per asset."""
+
+    def __init__(self, transcriber: Transcriber, language: str = "", find_voice: VoiceDetector = find_speech) -> None:
+        self._transcriber = transcriber
+        self._language = language
+        self._find_voice = find_voice
+        self._waiting: list[Waveform] = []
+        self._samples = 0  # waiting
+        self._start = 0  # sample of the recording at which the waiting ones begin
+        self._words: list[tuple[Word, str]] = []  # not yet in a passage, with their language
+        self._given = False  # words came with the file
+        self.heard = Heard()
+
+    def feed(self, item: object) -> Iterator[SegmentDraft]:
+        """Take the next item of the asset; drafts come out when enough has been heard."""
+        if isinstance(item, SubtitleItem) and not self._given:
+            self._given = True
+            yield from _from_subtitles(item)
+        elif isinstance(item, SoundItem) and not self._given:
+            self._waiting.append(item.waveform)
+            self._samples += len(item.waveform)
+            if self._samples >= GROUP_SECONDS * SAMPLE_RATE_HZ:
+                yield from self._hear(last=False)
+
+    def finish(self) -> Iterator[SegmentDraft | Note]:
+        """What is left, and what was left out."""
+        if self._samples:
+            yield from self._hear(last=True)
+        for passage, language in _in_one_language(self._words):
+            yield _draft(passage, language)
+        self._words = []
+        if self.heard.unclear_stretches:
+            seconds = f"{self.heard.unclear_seconds:.0f} seconds"
+            yield Note(f"{seconds} of sound were left out that may be speech but could not be understood")
+
+    def _hear(self, *, last: bool) -> Iterator[SegmentDraft]:
+        waveform = np.concatenate(self._waiting)
+        spans = self._find_voice(waveform)
+        stretches = join(spans, _LONGEST_STRETCH)
+        done = len(waveform)
+        if not last and stretches and len(waveform) - stretches[-1][1] < _OPEN_SECONDS * SAMPLE_RATE_HZ:
+            done = stretches[-1][0]
+            stretches = stretches[:-1]
+        self._transcribe(waveform, stretches)
+        rest = waveform[done:].copy()  # a view would keep the whole group in memory
+        self._waiting, self._samples = [rest], len(rest)
+        self._start += done
+        if not last:
+            yield from self._complete_passages()
+
+    def _transcribe(self, waveform: Waveform, stretches: Sequence[Span]) -> None:
+        if not stretches:
+            return
+        sounds = [waveform[start:end] for start, end in stretches]
+        for (start, end), utterance in zip(
+            stretches, self._transcriber.transcribe(sounds, self._language), strict=True
+        ):
+            seconds = (end - start) / SAMPLE_RATE_HZ
+            words = without_loops(utterance.words)
+            if not words:
+                continue
+            clear = is_clear(utterance, seconds)
+            self.heard = Heard(
+                self.heard.spoken_seconds + seconds,
+                self.heard.unclear_stretches + (not clear),
+                self.heard.unclear_seconds + (0.0 if clear else seconds),
+            )
+            if clear:
+                offset = (self._start + start) / SAMPLE_RATE_HZ
+                self._words += [(_shifted(word, offset), utterance.language) for word in words]
+
+    def _complete_passages(self) -> Iterator[SegmentDraft]:
+        """All passages but the last, which may go on."""
+        passages = _in_one_language(self._words)
+        for passage, language in passages[:-1]:
+            yield _draft(passage, language)
+        complete = sum(len(passage.words) for passage, _ in passages[:-1])
+        self._words = self._words[complete:]
+
+
+def _in_one_language(words: Sequence[tuple[Word, str]]) -> list[tuple[Passage, str]]:
+    """Passages, none of which mixes languages."""
+    return [
+        (passage, language)
+        for language, run in groupby(words, key=lambda entry: entry[1])
+        for passage in cut([word for word, _ in run])
+    ]
+
+
+def is_clear(utterance: Utterance, seconds: float) -> bool:
+    """Was this said, or made up? Pure."""
+    sure = utterance.mean_log_probability
+    if sure < _MIN_LOG_PROBABILITY:
+        return False
+    if utterance.no_speech_probability > _NO_SPEECH and sure < _NO_SPEECH_LOG_PROBABILITY:
+        return False
+    if len(utterance.words) / max(seconds, 1.0) > _MAX_WORDS_PER_SECOND:
+        return False
+    if float(np.mean([word.probability for word in utterance.words])) < _MIN_WORD_PROBABILITY:
+        return False
+    plain = "".join(c for c in utterance.text.casefold() if c.isalnum() or c == " ").strip()
+    return plain not in _STOCK_PHRASES or sure >= _STOCK_LOG_PROBABILITY
+
+
+def _shifted(word: Word, offset: float) -> Word:
+    return Word(word.start_seconds + offset, word.end_seconds + offset, word.text, word.probability)
+
+
+def _draft(passage: Passage, language: str) -> SegmentDraft:
+    confidence = float(np.mean([word.probability for word in passage.words]))
+    return SegmentDraft(
+        Signal.SPEECH,
+        passage.start_seconds,
+        passage.end_seconds,
+        passage.text,
+        details={
+            "language": language,
+            "confidence": round(confidence, 3),
+            "words": [[round(w.start_seconds, 2), round(w.end_seconds, 2), w.text.strip()] for w in passage.words],
+        },
+    )
+
+
+def _from_subtitles(item: SubtitleItem) -> Iterator[SegmentDraft]:
+    """Lines of subtitles joined to passages; a line is never torn apart."""
+    lines = [Word(start, end, text if text.startswith(" ") else " " + text, 1.0) for start, end, text in item.lines]
+    for passage in cut(_without_overlap(lines)):
+        details: dict[str, object] = {
+            "subtitles": True,
+            "words": [[round(w.start_seconds, 2), round(w.end_seconds, 2), w.text.strip()] for w in passage.words],
+        }
+        if item.language:
+            details["language"] = item.language
+        yield SegmentDraft(Signal.SPEECH, passage.start_seconds, passage.end_seconds, passage.text, details=details)
+
+
+def _without_overlap(lines: Iterable[Word]) -> list[Word]:
+    """Two speakers at once have overlapping lines; passages overlap nothing."""
+    tidy: list[Word] = []
+    for line in lines:
+        start = max(line.start_seconds, tidy[-1].end_seconds if tidy else 0.0)
+        tidy.append(Word(start, max(start, line.end_seconds), line.text, 1.0))
+    return tidy

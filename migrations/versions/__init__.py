@@ -1,0 +1,1 @@
+"""The revisions, `NNNN_what.py` each, in one line."""

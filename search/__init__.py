@@ -1,0 +1,1 @@
+"""The engine: catalogue, embedding spaces, vector indexes, ranking, answering."""

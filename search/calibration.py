@@ -1,0 +1,144 @@
+"""From raw scores to probabilities of relevance, per space, signal and kind of evidence.
+
+A cosine means nothing by itself: 0.3 is much between a sentence and a picture and little between two
+sentences, and the best of a million is higher than the best of a hundred by chance alone. A `Curve`
+turns a score and the partition's size into log-odds; `training/calibration.py` fits the curves. The size
+is the library's size now, so calibration moves with the library as it grows. Spaces that nobody fitted
+are judged by how far a score stands out from the query's own background in the partition.
+
+Knows no database, no index and no model.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from search.candidates import CandidateList, Evidence
+from search.errors import SpaceError
+
+SHIPPED = Path(__file__).parent / "spaces" / "weights"
+
+# Log-odds are kept within this, so that no evidence is ever taken for certain.
+_MOST_LOG_ODDS = 9.0
+_LEAST_DEVIATION = 1e-3
+
+
+class Curve(Struct, frozen=True, kw_only=True):
+    """Log-odds of relevance, rising in the score. All weights are for plain numbers as they come."""
+
+    intercept: float
+    score: float = 0.0  # >= 0: per unit of cosine, or of share for words
+    standard: float = 0.0  # >= 0: per deviation above the query's background
+    mean: float = 0.0  # per unit of the background's mean
+    log_size: float = 0.0  # per factor of ten in the partition's size
+    sizes: tuple[float, float] = (1.0, 1000.0)  # that it was fitted on; others count as the nearest of these
+
+
+class Calibration(Struct, frozen=True, kw_only=True, dict=True):
+    """What the scores of one space mean. Curves are named `signal/asked` (see `key`)."""
+
+    fingerprint: str  # of the space that it was fitted for; empty for the fallback
+    curves: dict[str, Curve]
+    fused: tuple[tuple[float, float], ...]  # knots: fused evidence -> probability, both strictly rising
+    threshold: float  # of the probability from which a result is `confident`
+    record: dict[str, str | float] = {}  # how it was fitted, for people
+
+    def relevances(self, one: CandidateList) -> np.ndarray:
+        """Probability of relevance per candidate, `(n,) float64`, falling as the scores do."""
+        scores = np.array([candidate.score for candidate in one.candidates], dtype=np.float64)
+        curve = self.curves.get(key(one)) or _FALLBACK_CURVES[one.evidence]
+        return probability(log_odds(curve, one, scores))
+
+    def final(self, evidence: float) -> float:
+        """Fused evidence in [0, 1] -> probability of relevance, strictly rising."""
+        # By hand: np.interp costs microseconds a call, and every candidate comes through here.
+        right = min(max(bisect_right(self._places, evidence), 1), len(self.fused) - 1)
+        (low, least), (high, most) = self.fused[right - 1], self.fused[right]
+        return least + (most - least) * min(1.0, max(0.0, (evidence - low) / (high - low)))
+
+    @cached_property
+    def _places(self) -> list[float]:
+        return [place for place, _ in self.fused]
+
+
+def key(one: CandidateList) -> str:
+    """The name of the curve for a list: which signal was searched, and with what."""
+    if one.evidence is Evidence.WORDS:
+        return f"{one.signal}/words"
+    return f"{one.signal}/{'example' if one.by_example else 'text'}"
+
+
+def log_odds(curve: Curve, one: CandidateList, scores: np.ndarray) -> np.ndarray:
+    """`(n,)` raw scores of a list -> `(n,)` log-odds."""
+    background = one.background
+    size = max(1, background.size if background else 1)
+    if one.evidence is Evidence.WORDS:
+        scores = share_of_words(scores, one.terms, size)
+    values = curve.intercept + curve.score * scores + curve.log_size * np.log10(np.clip(size, *curve.sizes))
+    if background and one.evidence is Evidence.DENSE:
+        deviation = max(background.deviation, _LEAST_DEVIATION)
+        values += curve.standard * (scores - background.mean) / deviation + curve.mean * background.mean
+    return np.clip(values, -_MOST_LOG_ODDS, _MOST_LOG_ODDS)
+
+
+def share_of_words(scores: np.ndarray, terms: int, size: int) -> np.ndarray:
+    """BM25 scores -> how much of what the query's words could say was found, about 0 to 1.
+
+    A word in one segment of `size` is worth log(size) to BM25; every word found so rarely would be all.
+    """
+    return scores / (max(1, terms) * np.log(2.0 + size))
+
+
+def probability(values: np.ndarray) -> np.ndarray:
+    """Log-odds -> probabilities."""
+    return 1.0 / (1.0 + np.exp(-values))
+
+
+def decode(text: str | bytes) -> Calibration:
+    """Read what `encode` wrote. Raises SpaceError when it is damaged or makes no sense."""
+    try:
+        calibration = msgspec.json.decode(text, type=Calibration)
+    except msgspec.MsgspecError as error:
+        raise SpaceError(f"the space's calibration can't be read: {error}; fit it again") from None
+    places = [place for place, _ in calibration.fused]
+    values = [value for _, value in calibration.fused]
+    if len(places) < 2 or any(np.diff(places) <= 0) or any(np.diff(values) <= 0):
+        raise SpaceError("the space's calibration does not rise; fit it again")
+    if any(curve.score < 0 or curve.standard < 0 for curve in calibration.curves.values()):
+        raise SpaceError("the space's calibration falls with the score; fit it again")
+    return calibration
+
+
+def for_space(stored: str | None, fingerprint: str) -> Calibration:
+    """What the catalogue holds for a space, else what ships for this fingerprint, else a cautious guess."""
+    text = stored or shipped(fingerprint)
+    return decode(text) if text else FALLBACK
+
+
+def shipped(fingerprint: str) -> str | None:
+    """The calibration that comes with Medley for a space of this fingerprint, as JSON."""
+    for path in sorted(SHIPPED.glob("*calibration.json")):
+        text = path.read_text("utf-8")
+        if decode(text).fingerprint == fingerprint:
+            return text
+    return None
+
+
+def encode(calibration: Calibration) -> str:
+    """As JSON for the catalogue and for the files that ship with spaces."""
+    return msgspec.json.format(msgspec.json.encode(calibration, order="deterministic"), indent=1).decode()
+
+
+# For spaces that nobody has fitted: what is far above the query's background is likely relevant. Cosines
+# of unknown spaces can't be compared, deviations can. Cautious on purpose.
+_FALLBACK_CURVES = {
+    Evidence.DENSE: Curve(intercept=-4.0, standard=1.3, log_size=-0.9),
+    Evidence.WORDS: Curve(intercept=-4.0, score=7.0),
+}
+FALLBACK = Calibration(fingerprint="", curves={}, fused=((0.0, 0.0), (1.0, 1.0)), threshold=0.5)

@@ -1,0 +1,203 @@
+"""The frozen values that the catalogue takes and gives. No SQL, no SQLAlchemy type, leaves this package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from msgspec import Struct
+
+
+class AssetFacts(Struct, frozen=True, kw_only=True):
+    """What the media say about themselves. Times are UTC epoch seconds; angles are degrees."""
+
+    width: int | None = None
+    height: int | None = None
+    duration_seconds: float | None = None
+    captured_at: float | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    camera: str | None = None
+    title: str | None = None
+    language: str | None = None
+    perceptual_hash: bytes | None = None
+
+
+class FoundFile(Struct, frozen=True, kw_only=True):
+    """A file that a scan saw."""
+
+    path: str  # valid Unicode, for people and filters
+    path_bytes: bytes  # for the file system
+    size_bytes: int
+    modified_ns: int
+
+
+class NewSegment(Struct, frozen=True, kw_only=True):
+    """A segment to write, with its vectors by space id: `(d,) float32`, unit length."""
+
+    signal: str
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+    text: str | None = None
+    details: bytes | None = None  # JSON
+    vectors: Mapping[int, np.ndarray] = {}
+
+
+class IndexedAsset(Struct, frozen=True, kw_only=True):
+    """Everything that indexing one asset produced."""
+
+    asset_id: int
+    kind: str
+    content_hash: str
+    facts: AssetFacts
+    segments: Sequence[NewSegment]
+    note: str | None = None  # what was left out, for people
+
+
+class SourceRecord(Struct, frozen=True):
+    """A root that holds media."""
+
+    id: int
+    root: str
+    recursive: bool
+    watched: bool
+    state: str  # active, paused
+    reason: str | None  # why it is paused
+    created_at: float
+    scanned_at: float | None
+
+
+class AssetRecord(Struct, frozen=True):
+    """An asset as the catalogue knows it; fields in the order of the table's columns."""
+
+    id: int
+    source_id: int
+    path: str
+    path_bytes: bytes
+    kind: str | None
+    size_bytes: int
+    modified_ns: int
+    content_hash: str | None
+    status: str
+    attempts: int
+    not_before: float
+    lease_owner: str | None
+    lease_expires_at: float | None
+    error: str | None
+    note: str | None
+    width: int | None
+    height: int | None
+    duration_seconds: float | None
+    captured_at: float | None
+    latitude: float | None
+    longitude: float | None
+    camera: str | None
+    title: str | None
+    language: str | None
+    perceptual_hash: bytes | None
+    created_at: float
+    indexed_at: float | None
+
+
+class SegmentRecord(Struct, frozen=True):
+    """A segment, with its asset where it was asked for."""
+
+    id: int
+    asset_id: int
+    signal: str
+    start_seconds: float | None
+    end_seconds: float | None
+    text: str | None
+    details: bytes | None  # JSON
+    asset: AssetRecord | None = None
+
+
+class SpaceRecord(Struct, frozen=True):
+    """An embedding space."""
+
+    id: int
+    name: str
+    specification: str  # JSON
+    fingerprint: str
+    state: str  # filling, ready, active
+    probe: bytes | None  # float32
+    calibration: str | None  # JSON
+    created_at: float
+
+
+class JobRecord(Struct, frozen=True):
+    """A piece of background work that people follow."""
+
+    id: int
+    kind: str  # scan, fill
+    source_id: int | None
+    space_id: int | None
+    state: str  # running, paused, done, failed, cancelled
+    stage: str | None
+    total: int
+    done: int
+    failed: int
+    error: str | None
+    created_at: float
+    updated_at: float
+
+
+class KeyRecord(Struct, frozen=True):
+    """An API key; the key itself is never stored."""
+
+    id: int
+    name: str
+    hash: str  # sha256, hex
+    scopes: str  # space-separated: read write admin
+    created_at: float
+    used_at: float | None
+    revoked_at: float | None
+
+
+class QueryRecord(Struct, frozen=True):
+    """A query that someone asked lately."""
+
+    id: int
+    query: str  # JSON
+    created_at: float
+
+
+class ResponseRecord(Struct, frozen=True):
+    """The answer to a write that carried an idempotency key."""
+
+    key: str
+    request_hash: str
+    status: int
+    body: bytes
+    created_at: float
+
+
+class SyncCounts(Struct, frozen=True, kw_only=True):
+    """What became of a batch of found files. `ids` are theirs, in the order they were found."""
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    returned: int = 0  # were missing and are back as they were
+    ids: tuple[int, ...] = ()
+
+
+class Counts(Struct, frozen=True, kw_only=True):
+    """The account of every file: indexed + pending + working + quarantined + missing = known, always."""
+
+    indexed: int = 0
+    pending: int = 0
+    working: int = 0
+    quarantined: int = 0
+    missing: int = 0
+    known: int = 0
+    by_kind: Mapping[str, int] = {}  # of known files; "unknown" until probed
+    segments: Mapping[str, int] = {}  # by signal
+
+
+class EmbeddingCount(Struct, frozen=True, kw_only=True):
+    """How much of one signal a space holds: `segments - embedded` are missing from it."""
+
+    signal: str
+    segments: int
+    embedded: int

@@ -1,0 +1,134 @@
+"""One ranking of assets from many lists of candidates.
+
+Raw scores of different signals can't be sorted together. Each list is first calibrated; then every
+signal is a witness for its asset, with its best segment, and the witnesses are joined by noisy-or: a
+second witness raises an asset, and a signal with much to say but little certainty buries nobody.
+(docs/benchmarks.md compares this with reciprocal rank, weighted sum and maximum.)
+
+Knows no database, no index and no space.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from search.calibration import FALLBACK, Calibration
+from search.candidates import Candidate, CandidateList, Evidence, ScoredAsset, ScoredMoment
+from search.moments import Weighed, merge
+from search.results import Signal, Why
+
+Highlights = Mapping[int, tuple[tuple[int, int], ...]]
+_NO_HIGHLIGHTS: Highlights = {}
+MOST_MOMENTS = 20
+WORDS = "words"  # how `Why` names what full text found
+
+
+def noisy_or(relevances: Iterable[float]) -> float:
+    """Probability that at least one of several independent witnesses is right."""
+    return 1.0 - math.prod(1.0 - relevance for relevance in relevances)
+
+
+class Fusion:
+    """The ranking of everything that the lists propose; moments are made for those that are shown.
+
+    `ranking` holds `(asset id, relevance)`, best first, ties by id.
+    """
+
+    def __init__(
+        self, lists: Sequence[CandidateList], calibration: Calibration = FALLBACK, most_moments: int = MOST_MOMENTS
+    ) -> None:
+        self._calibration = calibration
+        self._most_moments = most_moments
+        self._lists = [(one, calibration.relevances(one).tolist()) for one in lists]
+        witnesses: dict[int, dict[Signal, float]] = {}
+        for one, relevances in self._lists:
+            for candidate, relevance in zip(one.candidates, relevances, strict=True):
+                voices = witnesses.setdefault(candidate.asset_id, {})
+                # What full text and vectors say about the same words is one witness, not two.
+                if relevance > voices.get(one.signal, 0.0):
+                    voices[one.signal] = relevance
+        joined = [(noisy_or(voices.values()), asset_id) for asset_id, voices in witnesses.items()]
+        joined.sort(key=lambda one: (-one[0], one[1]))
+        self.ranking = [(asset_id, calibration.final(evidence)) for evidence, asset_id in joined]
+
+    @property
+    def confident(self) -> bool:
+        """Whether anything is likely enough to be what was asked for."""
+        return bool(self.ranking) and self.ranking[0][1] >= self._calibration.threshold
+
+    def found_by_words(self, asset_ids: Sequence[int]) -> list[int]:
+        """Segments of these assets that full text found: `highlights` of them are worth having."""
+        wanted = set(asset_ids)
+        return [
+            candidate.segment_id
+            for one, _ in self._lists
+            if one.evidence is Evidence.WORDS
+            for candidate in one.candidates
+            if candidate.asset_id in wanted
+        ]
+
+    def assets(self, asset_ids: Sequence[int], highlights: Highlights = _NO_HIGHLIGHTS) -> list[ScoredAsset]:
+        """These assets with their moments, in this order; `highlights` by segment."""
+        relevance = dict(self.ranking)
+        found = self._found(set(asset_ids), highlights)
+        return [
+            ScoredAsset(asset_id=asset_id, relevance=relevance[asset_id], moments=self._moments(found[asset_id]))
+            for asset_id in asset_ids
+        ]
+
+    def _found(self, wanted: set[int], highlights: Highlights) -> dict[int, dict[int, list[_Found]]]:
+        """By asset and segment, everything that was found for it."""
+        found: dict[int, dict[int, list[_Found]]] = {asset_id: {} for asset_id in wanted}
+        for one, relevances in self._lists:
+            for place, (candidate, relevance) in enumerate(zip(one.candidates, relevances, strict=True), start=1):
+                if candidate.asset_id in wanted:
+                    ranges = highlights.get(candidate.segment_id, ()) if one.evidence is Evidence.WORDS else ()
+                    why = _why(one, candidate, self._calibration.final(relevance), place, ranges)
+                    segments = found[candidate.asset_id]
+                    segments.setdefault(candidate.segment_id, []).append((one.signal, candidate, why, relevance))
+        return found
+
+    def _moments(self, segments: Mapping[int, Sequence[_Found]]) -> tuple[ScoredMoment, ...]:
+        return merge([_weighed(found) for found in segments.values()], self._join, self._most_moments)
+
+    def _join(self, relevances: Sequence[float]) -> float:
+        return self._calibration.final(noisy_or(relevances))
+
+
+def fuse(lists: Sequence[CandidateList], calibration: Calibration = FALLBACK) -> list[ScoredAsset]:
+    """All assets that any list proposes, with their moments, by falling relevance (ties: by id)."""
+    fusion = Fusion(lists, calibration)
+    return fusion.assets([asset_id for asset_id, _ in fusion.ranking])
+
+
+# signal, candidate, why, relevance before the final map
+_Found = tuple[Signal, Candidate, Why, float]
+
+
+def _why(
+    one: CandidateList, candidate: Candidate, relevance: float, place: int, highlights: tuple[tuple[int, int], ...]
+) -> Why:
+    return Why(
+        signal=WORDS if one.evidence is Evidence.WORDS else str(one.signal),
+        score=candidate.score,
+        relevance=relevance,
+        rank=place,
+        highlights=highlights,
+    )
+
+
+def _weighed(found: Sequence[_Found]) -> Weighed:
+    """One segment, which meaning and words may both have found."""
+    signal, candidate, why, relevance = max(found, key=lambda one: one[3])
+    by_meaning = next((one for one in found if one[2].signal != WORDS), None)
+    return Weighed(
+        segment_id=candidate.segment_id,
+        signal=signal,
+        start_seconds=candidate.start_seconds,
+        end_seconds=candidate.end_seconds,
+        text=candidate.text,
+        score=by_meaning[1].score if by_meaning else why.score,
+        relevance=relevance,
+        why=tuple(one[2] for one in sorted(found, key=lambda one: -one[3])),
+    )

@@ -1,0 +1,154 @@
+"""Building an approximate store: centroids from a sample, and as many probed lists as the recall needs.
+
+Recall is measured while building, against exact search, for queries of two kinds: rows of the partition
+themselves ("more like this"), and queries from outside its cone, as texts are to images. A store tuned
+with rows alone serves texts badly. Knows no catalogue and no locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import structs
+
+from search.index.ivf import IvfStore
+from search.index.native import faiss, use_threads
+from search.index.planner import list_count
+from search.index.snapshot import Tuning
+
+TARGET_RECALL = 0.98
+DEPTH = 10  # recall@10
+_SAMPLES_PER_LIST = 40  # FAISS asks for 39 at least
+_LEAST_PER_LIST = 4  # of rows, when there are very few
+_ROUNDS = 5
+# Candidates scored exactly per result. With 5 the codes of 512 dimensions cost no recall (docs/benchmarks.md).
+_FEWEST_CANDIDATES = 5
+_MOST_CANDIDATES = 80
+_HELPFUL = 0.003  # a gain of recall that is worth more lists
+_HELD_OUT = 100  # queries of each kind
+_BLUR = 1.0  # noise on emulated texts, against the length of what sets the row apart
+
+Probe = Callable[[np.ndarray, Tuning], np.ndarray]  # queries -> labels `(n, k)`
+Block = tuple[np.ndarray, np.ndarray]  # ids `(n,)`, rows `(n, d) float32`
+
+
+class Cancelled(Exception):
+    """Nobody waits for the build any more."""
+
+
+def build_lists(
+    sample: np.ndarray,
+    rows: int,
+    blocks: Iterable[Block],
+    live: np.ndarray,
+    empty_store: Callable[[Any, Tuning], IvfStore],
+    cancelled: Callable[[], bool],
+) -> IvfStore:
+    """A store with everything in `blocks`, about `rows` rows, trained on `sample` `(n, d) float32`.
+
+    `live` are recent queries `(m, d) float32`, perhaps none. Raises Cancelled.
+    """
+    use_threads(len(sample))
+    lists = min(list_count(rows), max(1, len(sample) // _LEAST_PER_LIST))
+    quantizer = faiss.IndexFlatL2(sample.shape[1])
+    quantizer.add(_centroids(sample, lists, cancelled))
+    # Lists are chosen by distance, although rows are scored by inner product: by inner product, centroids
+    # that are far out attract every text query (measured: recall 0.87 instead of 0.96).
+    index = faiss.IndexIVFRaBitQ(quantizer, sample.shape[1], lists, faiss.METRIC_INNER_PRODUCT)
+    index.train(sample[: _SAMPLES_PER_LIST * lists])
+    store = empty_store(index, Tuning(nprobe=lists, candidates=_FEWEST_CANDIDATES, trained_rows=rows))
+    for ids, vectors in blocks:
+        _stop_if(cancelled)
+        store.place(ids, vectors, store.prepare(vectors))
+    store.tuning = _tuned(store, held_out(sample, live), cancelled)
+    return store
+
+
+def sample_size(rows: int) -> int:
+    """Rows to train with."""
+    return min(rows, list_count(rows) * _SAMPLES_PER_LIST)
+
+
+def held_out(sample: np.ndarray, live: np.ndarray) -> list[np.ndarray]:
+    """Queries of each kind, `(n, d) float32`, unit rows."""
+    rows = sample[:_HELD_OUT]
+    # Texts and images lie in two cones with a gap between them (arXiv 2203.02053): what sets a row apart
+    # from the mean is what a text about it shares with it, blurred.
+    apart = rows - sample.mean(axis=0)
+    noise = np.random.default_rng(0).standard_normal(apart.shape).astype(np.float32)
+    noise *= _BLUR * np.linalg.norm(apart, axis=1, keepdims=True) / np.linalg.norm(noise, axis=1, keepdims=True)
+    texts = apart + noise
+    norms = np.linalg.norm(texts, axis=1, keepdims=True)
+    texts = texts[norms[:, 0] > 0] / norms[norms[:, 0] > 0]
+    return [queries for queries in (rows, texts, live[-_HELD_OUT:]) if len(queries)]
+
+
+def needed_tuning(
+    tuning: Tuning, lists: int, kinds: Sequence[np.ndarray], truths: Sequence[np.ndarray], probe: Probe
+) -> Tuning:
+    """The least work with which `probe` reaches TARGET_RECALL of the truth for every kind of query.
+
+    More lists, as long as they help; where they don't, the codes are too coarse for so few candidates.
+    """
+    nprobe, candidates, before = 1, _FEWEST_CANDIDATES, 0.0
+    while True:
+        tuning = structs.replace(tuning, nprobe=nprobe, candidates=candidates)
+        pairs = zip(kinds, truths, strict=True)
+        reached = min(recall(truth, probe(queries, tuning)) for queries, truth in pairs)
+        may_widen, may_deepen = nprobe < lists, candidates < _MOST_CANDIDATES
+        if reached >= TARGET_RECALL or not (may_widen or may_deepen):
+            return tuning
+        if may_deepen and (not may_widen or reached - before < _HELPFUL):
+            candidates *= 2
+            before = -1.0
+        else:
+            nprobe = min(lists, nprobe + max(1, nprobe // 2))
+            before = reached
+
+
+def _tuned(store: IvfStore, kinds: list[np.ndarray], cancelled: Callable[[], bool]) -> Tuning:
+    if not store.count:
+        return store.tuning
+    k = min(DEPTH, store.count)
+
+    def probe(queries: np.ndarray, tuning: Tuning) -> np.ndarray:
+        _stop_if(cancelled)
+        return store.probe(queries, k, tuning)[1]
+
+    truths = [store.search(queries, k, None, exact=True)[1] for queries in kinds]
+    return needed_tuning(store.tuning, store.lists.count, kinds, truths, probe)
+
+
+def recall(truth: np.ndarray, found: np.ndarray) -> float:
+    """The share of each row of `truth` that its row of `found` holds, on average; -1 is padding."""
+    pairs = zip(truth.tolist(), found.tolist(), strict=True)
+    held = sum(len((set(wanted) & set(got)) - {-1}) for wanted, got in pairs)
+    return held / max(1, int(np.count_nonzero(truth >= 0)))
+
+
+def _centroids(sample: np.ndarray, lists: int, cancelled: Callable[[], bool]) -> np.ndarray:
+    """k-means. In single rounds, so that a process can stop between them."""
+    clustering = faiss.Clustering(sample.shape[1], lists)
+    clustering.niter, clustering.seed, clustering.verbose = 1, 1, False
+    clustering.min_points_per_centroid = 1
+    clustering.max_points_per_centroid = _SAMPLES_PER_LIST
+    assigner = _assigner(sample.shape[1])
+    for _ in range(_ROUNDS):
+        _stop_if(cancelled)
+        clustering.train(sample, assigner)
+    return faiss.vector_to_array(clustering.centroids).reshape(lists, -1)
+
+
+def _assigner(dimension: int) -> Any:
+    """Where rows find their centroid; on the GPU where FAISS has one. It is never asked with a filter."""
+    index = faiss.IndexFlatL2(dimension)
+    if getattr(faiss, "get_num_gpus", int)() > 0:
+        return faiss.index_cpu_to_all_gpus(index)
+    return index
+
+
+def _stop_if(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise Cancelled

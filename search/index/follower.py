@@ -1,0 +1,223 @@
+"""Keeps the partitions of one space equal to the catalogue: opens what was kept, then tails what changes.
+
+Every process has its own follower. It knows the catalogue's sequence numbers and a keeper of partitions; it
+knows nothing of queries. What is kept is a cache: if it is damaged, too old or of another catalogue, it is
+rebuilt from the catalogue alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from search.catalog.database import Connection, Database
+from search.catalog.embeddings import deletions_after, embeddings_after
+from search.catalog.records import SpaceRecord
+from search.catalog.sequence import horizon, identity, latest_sequence
+from search.errors import MedleyError, PartitionError
+from search.index.checks import unit_rows_of
+from search.index.keepers import make_keeper
+from search.index.native import set_threads
+from search.index.protocol import VectorIndex
+from search.results import Signal
+from search.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_FETCH_ROWS = 8192
+# Reading rows from the catalogue takes microseconds each: below this a snapshot saves no one's time.
+_PUBLISH_ROWS = 2000
+_PUBLISH_SHARE = 0.05
+_PUBLISH_SECONDS = 60.0  # between two snapshots of a partition while running
+
+
+class Follower:
+    """The partitions of one space, one per signal. Thread-safe.
+
+    `dimensions` are the space's: signal to length of vectors.
+    """
+
+    def __init__(
+        self, database: Database, space: SpaceRecord, dimensions: Mapping[Signal, int], settings: Settings
+    ) -> None:
+        set_threads(settings.threads)
+        self._database = database
+        self._space = space
+        self._poll_seconds = settings.poll_seconds
+        self._dimensions = dict(dimensions)
+        self._keeper = make_keeper(settings, space.fingerprint)
+        self._tracks: dict[Signal, _Track] = {}
+        self._catching_up = threading.Lock()
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._owner = ""  # of our snapshots: the space in this very catalogue; known once connected
+        self.problem: str | None = None  # why the last poll failed, for readiness checks
+
+    @property
+    def partitions(self) -> Mapping[Signal, VectorIndex]:
+        """What to search now; nothing before the first catching up. Ask anew for every search: a rebuild
+        replaces partitions."""
+        return {signal: track.partition for signal, track in self._tracks.items()}
+
+    @property
+    def sequence(self) -> int:
+        """All changes up to this number are searchable."""
+        return min((track.sequence for track in self._tracks.values()), default=0)
+
+    def start(self) -> None:
+        """Catch up once, in the calling thread, then follow in the background."""
+        self.catch_up()
+        if not self._threads:
+            for work in (self._run, self._tend):
+                thread = threading.Thread(target=work, name=f"follower-{self._space.name}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def stop(self) -> None:
+        """Stop following, and leave snapshots behind if enough changed."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+        try:
+            self._publish(self._worth_saving)
+        except (PartitionError, OSError) as error:
+            _log.warning("no snapshot of %s: %s", self._space.name, error)
+
+    def catch_up(self) -> int:
+        """Apply what happened in the catalogue until now; the sequence number reached. Raises CatalogError."""
+        # One state of the catalogue for all of it, so that additions and deletions agree.
+        with self._catching_up, self._database.read() as connection:
+            owner = f"{self._space.fingerprint} {self._space.id} {identity(connection)}"
+            if owner != self._owner:
+                # The first time; or someone restored a backup under us, and numbers mean something else now.
+                self._owner = owner
+                self._tracks = self._open(connection)
+            latest = latest_sequence(connection)
+            for signal, track in self._tracks.items():
+                if track.sequence != latest:
+                    self._advance(connection, signal, track, latest)
+        with self._changed:
+            self._changed.notify_all()
+        return latest
+
+    def wait_for(self, sequence: int, timeout: float) -> bool:
+        """Wait until everything up to `sequence` is searchable; False when `timeout` seconds were too few."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.sequence >= sequence, timeout)
+
+    def publish(self) -> None:
+        """Write a snapshot of every partition in which something changed."""
+        self._publish(lambda track: track.unsaved > 0)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._poll_seconds):
+            try:
+                self.catch_up()
+                self._publish(lambda track: self._worth_saving(track) and track.age_seconds > _PUBLISH_SECONDS)
+                self.problem = None
+            except (MedleyError, OSError) as error:
+                # The catalogue or the disk may be away for a while; what we have stays searchable.
+                if self.problem is None:
+                    _log.warning("the partitions of %s can't follow the catalogue: %s", self._space.name, error)
+                self.problem = str(error)
+
+    def _tend(self) -> None:
+        """Building lists takes minutes for millions of rows: beside following, not in between."""
+        while not self._stopping.wait(self._poll_seconds):
+            for signal, track in self._tracks.items():
+                if not track.partition.needs_tending():
+                    continue
+                try:
+                    track.partition.tend(self._stopping.is_set)
+                    # So that no other process has to build the same.
+                    track.unsaved += len(track.partition)
+                except (PartitionError, OSError, RuntimeError, MemoryError) as error:
+                    _log.warning("the partition of %s stays as it is: %s", signal, error)
+                    self._stopping.wait(_PUBLISH_SECONDS)
+
+    def _open(self, connection: Connection) -> dict[Signal, _Track]:
+        oldest, newest = horizon(connection), latest_sequence(connection)
+        tracks = {}
+        for signal, dimension in self._dimensions.items():
+            partition, sequence = self._keeper.open(signal, self._owner) or (None, 0)
+            if partition is not None and not (partition.dimension == dimension and oldest <= sequence <= newest):
+                _log.warning("rebuilding the partition of %s: it stands at %d of %d", signal, sequence, newest)
+                partition, sequence = None, 0
+            if partition is None:
+                partition = self._keeper.begin(signal, dimension)
+            tracks[signal] = _Track(partition, sequence)
+        return tracks
+
+    def _advance(self, connection: Connection, signal: Signal, track: _Track, latest: int) -> None:
+        partition, after = track.partition, track.sequence
+        # Deletions that we missed are forgotten, or the catalogue went back to an older state: begin anew,
+        # beside the old partition, which serves until the new one is complete.
+        if len(partition) and not horizon(connection) <= after <= latest:
+            _log.warning("rebuilding the partition of %s: it stands at %d of %d", signal, after, latest)
+            partition = self._keeper.begin(signal, partition.dimension)
+        if not len(partition):
+            after = 0
+        # Deletions first: a file that went and came back has a tombstone, and then its vectors again.
+        changed = self._remove(connection, partition, after) if len(partition) else 0
+        changed += self._add(connection, partition, signal, after)
+        track.partition, track.sequence = partition, latest
+        track.unsaved += changed
+
+    def _remove(self, connection: Connection, partition: VectorIndex, after: int) -> int:
+        removed = 0
+        while True:
+            sequences, ids = deletions_after(connection, after, _FETCH_ROWS)
+            if not len(ids):
+                return removed
+            removed += partition.remove(ids)
+            after = int(sequences[-1])
+
+    def _add(self, connection: Connection, partition: VectorIndex, signal: Signal, after: int) -> int:
+        added = 0
+        while True:
+            ids, sequences, vectors = embeddings_after(connection, self._space.id, signal, after, _FETCH_ROWS)
+            if not len(ids):
+                return added
+            usable = unit_rows_of(vectors)
+            if not usable.all():
+                # One bad row must not hold up a library.
+                _log.warning("%d vectors of %s are no unit vectors: left out", np.count_nonzero(~usable), signal)
+            partition.add(ids[usable], vectors[usable])
+            added += len(ids)
+            after = int(sequences[-1])
+
+    def _worth_saving(self, track: _Track) -> bool:
+        least = 1 if self._keeper.cheap else max(_PUBLISH_ROWS, _PUBLISH_SHARE * len(track.partition))
+        return track.unsaved >= least
+
+    def _publish(self, wanted: Callable[[_Track], bool]) -> None:
+        for signal, track in self._tracks.items():
+            if wanted(track):
+                self._save(signal, track)
+
+    def _save(self, signal: Signal, track: _Track) -> None:
+        with self._catching_up:
+            track.saved_at = time.monotonic()
+            self._keeper.save(signal, track.partition, self._owner, track.sequence)
+            track.unsaved = 0
+
+
+@dataclass
+class _Track:
+    """How far one partition has come."""
+
+    partition: VectorIndex
+    sequence: int = 0
+    unsaved: int = 0  # rows that changed since the last snapshot
+    saved_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def age_seconds(self) -> float:
+        return time.monotonic() - self.saved_at

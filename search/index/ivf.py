@@ -1,0 +1,252 @@
+"""Rows as one-bit codes in lists, for partitions too large to scan: codes find candidates, exact rows score them.
+
+FAISS holds the codes (RaBitQ, arXiv 2405.12497: 64 bytes and some factors for 512 dimensions, an eighth of
+8-bit codes and three times as fast at equal recall after scoring); the exact rows lie in a mapped file as
+float16, as the catalogue stores them. A removed row stays as a dead slot until the store is built anew.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec import structs
+
+from search.errors import PartitionError
+from search.index.exact import best_of_blocks
+from search.index.native import faiss, use_threads
+from search.index.planner import Lists, Planner, Way, plan_lists
+from search.index.rowfile import RowFile
+from search.index.slots import ABSENT
+from search.index.snapshot import Contents, Tuning
+from search.index.store import Store
+
+_FEWEST_CANDIDATES = 50  # scored exactly, also when one result is wanted
+_WIDER = 4  # times as many lists when too few rows were found
+_BATCH = 8  # queries from which reading all rows once for one matrix product pays
+
+
+class IvfStore(Store):
+    """Slots in the order of arrival; `count` of `extent` are alive."""
+
+    def __init__(self, index: Any, tuning: Tuning, folder: Path | None, plan: Planner = plan_lists) -> None:
+        super().__init__(index.d)
+        self.tuning = tuning
+        self._plan = plan
+        self._index = index
+        self._quantizer = faiss.downcast_index(index.quantizer)
+        self._file = RowFile(index.d, folder)
+        self._shown = self._file.rows
+        self._list_of = np.empty(0, np.int32)  # by slot
+        self._exact = _exact_index(index.d)
+        self._exact.ntotal = index.ntotal
+        self._refined = faiss.IndexRefine(index, self._exact)
+        self._alive: np.ndarray | None = None  # packed bits of slots; None: all are
+
+    @classmethod
+    def over(cls, contents: Contents, folder: Path | None, plan: Planner = plan_lists) -> IvfStore:
+        """Take over a snapshot. Raises PartitionError when its parts don't fit."""
+        try:
+            index = faiss.deserialize_index(contents.index)
+        except RuntimeError as error:
+            raise PartitionError(f"a partition's lists can't be read: {error}") from None
+        if not isinstance(index, faiss.IndexIVFRaBitQ) or contents.tuning is None:
+            raise PartitionError("a partition's lists are of another kind")
+        if index.ntotal != len(contents.ids) or index.d != contents.rows.shape[1]:
+            raise PartitionError("a partition's lists do not fit its rows")
+        store = cls(index, contents.tuning, folder, plan)
+        store._ids, store.extent = contents.ids, len(contents.ids)
+        store._file = RowFile(index.d, folder, contents.rows)
+        alive = np.flatnonzero(contents.ids != ABSENT).astype(np.int32)
+        store._slots.put(contents.ids[alive], alive)
+        store.count = len(alive)
+        store._reserve_lists(store.extent)
+        for number in range(index.nlist):
+            store._list_of[_members(index.invlists, number)] = number
+        store._publish()
+        return store
+
+    @property
+    def lists(self) -> Lists:
+        """Their number, and how many an unfiltered query probes."""
+        return Lists(self._index.nlist, min(self.tuning.nprobe, self._index.nlist))
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory held: codes, centroids and bookkeeping; exact rows are in the file."""
+        codes = self.extent * (self._index.code_size + 8)
+        return (
+            codes
+            + self._index.nlist * self.dimension * 4
+            + self._ids.nbytes
+            + self._list_of.nbytes
+            + self._slots.size_bytes
+        )
+
+    def prepare(self, vectors: np.ndarray) -> np.ndarray:
+        """Write the exact rows where no reader looks, and find the lists, `(n,) int64`."""
+        use_threads(len(vectors))
+        self._reserve_ids(len(vectors))
+        self._reserve_lists(len(self._ids))
+        self._file.reserve(self.extent + len(vectors))
+        self._file.rows[self.extent : self.extent + len(vectors)] = vectors
+        return self._quantizer.search(vectors, 1)[1][:, 0].copy()
+
+    def place(self, ids: np.ndarray, vectors: np.ndarray, prepared: np.ndarray | None) -> None:
+        """See Store."""
+        if prepared is None:
+            prepared = self.prepare(vectors)
+        use_threads(len(ids))
+        self._kill(ids)
+        slots = np.arange(self.extent, self.extent + len(ids), dtype=np.int64)
+        vectors, pointer = np.ascontiguousarray(vectors, np.float32), faiss.swig_ptr
+        self._index.add_core(len(ids), pointer(vectors), pointer(slots), pointer(prepared))
+        self._ids[slots], self._list_of[slots] = ids, prepared
+        self._slots.put(ids, slots.astype(np.int32))
+        self.extent += len(ids)
+        self.count += len(ids)
+        self._publish()
+
+    def drop(self, ids: np.ndarray) -> int:
+        """See Store."""
+        gone = self._kill(ids)
+        if gone:
+            self._publish()
+        return gone
+
+    def rows(self, slots: np.ndarray) -> np.ndarray:
+        """See Store."""
+        return self._file.rows[slots].astype(np.float32)
+
+    def search(
+        self, queries: np.ndarray, k: int, slots: np.ndarray | None, exact: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See Store. Looks into more lists until `k` are found, and at all rows in the end."""
+        use_threads(len(queries))
+        if slots is not None and len(slots) == self.count:
+            slots = None
+        plan = self._plan(self.count, None if slots is None else len(slots), self.dimension, self.lists)
+        if exact or plan.way not in (Way.PROBE, Way.NARROW):
+            return self._search_exactly(queries, k, slots, gather=plan.way is Way.GATHER)
+        selector = self._selector(slots) if plan.way is Way.PROBE else None
+        if plan.way is Way.PROBE and slots is None and plan.nprobe == self.tuning.nprobe:
+            scores, found = self.probe(queries, k, self.tuning, selector)
+            if found[:, -1].min() >= 0:
+                return scores, found
+        scores, found = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), ABSENT, np.int64)
+        todo, nprobe = np.arange(len(queries)), plan.nprobe
+        while len(todo) and nprobe < self.lists.count:
+            if plan.way is Way.PROBE:
+                scores[todo], found[todo] = self.probe(
+                    queries[todo], k, structs.replace(self.tuning, nprobe=nprobe), selector
+                )
+            elif slots is not None:
+                for row in todo:
+                    scores[row], found[row] = self._narrow(queries[row : row + 1], k, nprobe, slots)
+            todo = todo[found[todo, -1] == ABSENT]
+            nprobe *= _WIDER
+        if len(todo):
+            scores[todo], found[todo] = self._search_exactly(queries[todo], k, slots, gather=False)
+        return scores, found
+
+    def contents(self) -> Contents:
+        """See Store."""
+        return Contents(
+            self._ids[: self.extent], self._file.rows[: self.extent], self.tuning, faiss.serialize_index(self._index)
+        )
+
+    def probe(self, queries: np.ndarray, k: int, tuning: Tuning, selector: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and slots of the best `k` per query in `tuning.nprobe` lists; -1 where they hold fewer."""
+        # Parameters go with the call: a shared index whose nprobe is changed answers others wrongly.
+        nprobe, factor = min(tuning.nprobe, self._index.nlist), max(tuning.candidates, _FEWEST_CANDIDATES / k)
+        if selector is None:
+            return self._refined.search(queries, k, params=_parameters(nprobe, factor))
+        return self._refined.search(queries, k, params=_make_parameters(nprobe, factor, selector))
+
+    def _narrow(self, query: np.ndarray, k: int, nprobe: int, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Exact scores of those `slots` that lie in the `nprobe` closest lists. Codes are too coarse to
+        choose among them: where neighbours are rare, they differ by less than the codes' error."""
+        probed = np.zeros(self.lists.count, bool)
+        probed[self._quantizer.search(query, nprobe)[1][0]] = True
+        slots = slots[probed[self._list_of[slots]]]
+        scores, found = np.full(k, -np.inf, np.float32), np.full(k, ABSENT, np.int64)
+        count = min(k, len(slots))
+        if count:
+            best, best_slots = self._search_exactly(query, count, slots, gather=True)
+            scores[:count], found[:count] = best[0], best_slots[0]
+        return scores, found
+
+    def _search_exactly(
+        self, queries: np.ndarray, k: int, slots: np.ndarray | None, gather: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if len(queries) >= _BATCH:
+            slots = np.flatnonzero(self._ids[: self.extent] != ABSENT) if slots is None else slots
+            return best_of_blocks(queries, k, slots, self.rows)
+        if slots is not None and gather:
+            gathered = _exact_index(self.dimension)
+            rows = self._file.rows[slots]
+            _look_at(gathered, rows, len(rows))
+            scores, places = gathered.search(queries, k)
+            return scores, slots[places]
+        selector = self._selector(slots)
+        parameters = faiss.SearchParameters(sel=selector) if selector is not None else None
+        return self._exact.search(queries, k, params=parameters)
+
+    def _reserve_lists(self, capacity: int) -> None:
+        if capacity > len(self._list_of):
+            self._list_of = np.concatenate([self._list_of, np.empty(capacity - len(self._list_of), np.int32)])
+
+    def _selector(self, slots: np.ndarray | None) -> Any:
+        if slots is None:
+            return None if self._alive is None else faiss.IDSelectorBitmap(self._alive)
+        marks = np.zeros(self.extent, bool)
+        marks[slots] = True
+        return faiss.IDSelectorBitmap(np.packbits(marks, bitorder="little"))
+
+    def _kill(self, ids: np.ndarray) -> int:
+        slots = self._slots.get(ids)
+        held = slots != ABSENT
+        if held.any():
+            self._slots.forget(ids[held])
+            self._ids[slots[held]] = ABSENT
+        gone = int(np.count_nonzero(held))
+        self.count -= gone
+        return gone
+
+    def _publish(self) -> None:
+        """Show the present extent to the exact index, and which of its slots are dead to searches."""
+        # Held here because FAISS reads it: when the file grows, another thread may still be searching.
+        self._shown = self._file.rows
+        _look_at(self._exact, self._shown, self.extent)
+        self._refined.ntotal = self.extent
+        alive = self._ids[: self.extent] != ABSENT
+        self._alive = None if self.count == self.extent else np.packbits(alive, bitorder="little")
+
+
+def _exact_index(dimension: int) -> Any:
+    return faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+
+
+def _make_parameters(nprobe: int, factor: float, selector: Any = None) -> Any:
+    return faiss.IndexRefineSearchParameters(
+        k_factor=factor, base_index_params=faiss.SearchParametersIVF(nprobe=nprobe, sel=selector)
+    )
+
+
+# Making them takes longer than reading a list.
+_parameters = lru_cache(maxsize=64)(_make_parameters)
+
+
+def _look_at(index: Any, rows: np.ndarray, count: int) -> None:
+    """Let a float16 index read `rows` where they are. The caller keeps them alive."""
+    size = count * rows.shape[1] * rows.itemsize
+    index.codes = faiss.MaybeOwnedVectorUInt8.create_view(faiss.swig_ptr(rows.view(np.uint8)), size, index.codes.owner)
+    index.ntotal = count
+
+
+def _members(lists: Any, number: int) -> np.ndarray:
+    """Slots in a list."""
+    size = lists.list_size(number)
+    return faiss.rev_swig_ptr(lists.get_ids(number), size) if size else np.empty(0, np.int64)

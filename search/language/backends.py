@@ -1,0 +1,125 @@
+"""From the setting `llm` to a language model: the one place that knows every backend.
+
+Nothing heavy is imported or loaded before a model is first asked something.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from search.errors import LanguageModelError, SettingsError
+from search.language import embedded
+from search.language.lazy import Lazy
+from search.language.llm import LanguageModel, Likelihood, Limits, Prompt, Request
+from search.settings import Settings
+
+if TYPE_CHECKING:
+    from search.language.causal import CausalModel
+
+REMOTE = "openai:"
+
+
+def open_language_model(settings: Settings) -> LanguageModel:
+    """The model that the settings name. Raises SettingsError for a name that can't be one."""
+    if settings.llm.startswith(REMOTE):
+        # Imported here: the HTTP client takes longer to load than a whole search.
+        from search.language.openai_compatible import RemoteModel
+
+        return RemoteModel.open(settings, settings.llm.removeprefix(REMOTE))
+    if not settings.llm.strip():
+        raise SettingsError(
+            "no language model is named: set MEDLEY_LLM to embedded, a transformers name or path, or openai:MODEL"
+        )
+    return LocalModel(settings)
+
+
+class LocalModel:
+    """The embedded model, or any causal model of transformers by hub name or folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lazy: Lazy[CausalModel] = Lazy(lambda: _load(settings), settings.idle_release_seconds)
+        self._width = embedded.WIDTH if settings.llm == embedded.NAME else None
+
+    @property
+    def name(self) -> str:
+        """The setting's value."""
+        return self._settings.llm
+
+    @property
+    def scores(self) -> bool:
+        """Local models always can."""
+        return True
+
+    @property
+    def width(self) -> int:
+        """Length of a soft token; loads a model that is not the embedded one."""
+        if self._width is None:
+            with self._lazy.use() as model:
+                self._width = model.width
+        return self._width
+
+    def score(self, prefix: Prompt, requests: Sequence[Request]) -> Sequence[Likelihood]:
+        """See LanguageModel.score."""
+        if not requests:
+            return []
+        with self._lazy.use() as model:
+            return model.score(prefix, requests)
+
+    def write(self, prompts: Sequence[Prompt], limits: Limits) -> Sequence[str]:
+        """See LanguageModel.write."""
+        if not prompts:
+            return []
+        with self._lazy.use() as model:
+            return model.write(prompts, limits)
+
+    def stream(self, prompt: Prompt, limits: Limits) -> Iterator[str]:
+        """See LanguageModel.stream."""
+        with self._lazy.use() as model:
+            pieces = model.stream(prompt, limits)
+        while True:
+            # Held for one piece at a time: who reads the stream may want to score with the same model meanwhile.
+            with self._lazy.use():
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
+
+    def release(self) -> None:
+        """See LanguageModel.release."""
+        self._lazy.release()
+
+
+def _load(settings: Settings) -> CausalModel:
+    # torch and transformers take seconds to import: only who asks a model pays for them.
+    import torch
+
+    from search.language.causal import CausalModel
+    from search.spaces.device import choose_device, choose_dtype
+    from search.spaces.torchvision_schemas import declare_missing
+
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    declare_missing()
+    device = choose_device(settings.device)
+    model, tokenizer = _read(settings, choose_dtype(device))
+    return CausalModel(model.to(device), tokenizer)
+
+
+def _read(settings: Settings, dtype: Any) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    where = str(embedded.prepare(settings.models)) if settings.llm == embedded.NAME else settings.llm
+    logging.disable_progress_bar()
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            return AutoModelForCausalLM.from_pretrained(where, dtype=dtype), AutoTokenizer.from_pretrained(where)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise LanguageModelError(
+            f"the language model {where!r} can't be loaded (setting MEDLEY_LLM): {first}"
+        ) from None

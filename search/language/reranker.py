@@ -1,0 +1,145 @@
+"""A second look at the ranking: how likely does the language model find the query, given each item?
+
+Query likelihood with the query's prior subtracted and length-normalised (UPR, arXiv 2204.07496): a
+passage is read as words, a picture as soft tokens. The gain is blended with the calibrated relevance by
+weights fitted per signal on validation data (benchmarks/rerank.py); it never replaces it, because alone
+it ranks worse. Yes/no questions to the embedded model are noise (AUC 0.54), so they are not asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from search.language import prompts
+from search.language.citations import EmbedTexts
+from search.language.llm import LanguageModel, Request
+from search.language.pictures import PictureReader
+from search.language.projector import Projector, find_projector
+from search.language.rewriting import sought
+from search.results import Hit, Moment, Signal
+
+WEIGHTS = Path(__file__).parent / "weights" / "reranking.json"
+MAX_HITS = 50  # the rest keeps its order, below
+MAX_TEXTS = 256  # of one request to score texts
+_EDGE = 1e-4  # probabilities are kept this far from 0 and 1 before their logit is taken
+_WORDS = (Signal.SPEECH, Signal.TEXT)
+
+
+class Blend(Struct, frozen=True, forbid_unknown_fields=True):
+    """A logistic model of relevance from what retrieval and the language model say."""
+
+    retrieval: float  # weight of the logit of the calibrated relevance (or of the cosine, for plain texts)
+    gain: float  # weight of nats a token
+    bias: float
+    wins: bool = False  # did it rank better than retrieval alone on the test part?
+
+    def probability(self, retrieval: np.ndarray, gains: np.ndarray) -> np.ndarray:
+        """Both `(n,)`, and so is the result."""
+        return 1 / (1 + np.exp(-(self.retrieval * retrieval + self.gain * gains + self.bias)))
+
+
+class RerankerWeights(Struct, frozen=True, forbid_unknown_fields=True):
+    """Blends per kind of evidence."""
+
+    words: Blend  # speech, text seen
+    pictures: Blend  # image, frame, sound: through soft tokens
+    texts: Blend  # plain texts of /v1/rerank, with their cosine
+
+    def of(self, signal: Signal) -> Blend:
+        """The blend that a signal's hits go through."""
+        return self.words if signal in _WORDS else self.pictures
+
+
+class Reranker:
+    """Re-sorts hits. Thread-safe; loads the language model at first use."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        embed: EmbedTexts,
+        space: str,
+        projector: Projector | None = None,
+        weights: RerankerWeights | None = None,
+    ) -> None:
+        self._model = model
+        self._embed = embed
+        projector = projector or find_projector(space, model.name)
+        self._reader = PictureReader(model, projector) if projector else None
+        self._weights = weights or msgspec.json.decode(WEIGHTS.read_bytes(), type=RerankerWeights)
+
+    def wins(self, signal: Signal) -> bool:
+        """Did reranking this signal's hits pay on the test part? Then it is on by default."""
+        return self._weights.of(signal).wins and self._model.scores
+
+    def rerank(
+        self, question: str, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray], only_wins: bool = False
+    ) -> tuple[Hit, ...]:
+        """Hits with blended relevance, best first. `vectors`: `(d,) float32` by segment id, where known.
+
+        `only_wins` leaves alone the hits of signals where reranking does not pay.
+        """
+        if not self._model.scores:
+            return tuple(hits)
+        looked, rest = list(hits[:MAX_HITS]), hits[MAX_HITS:]
+        spoken = [i for i, hit in enumerate(looked) if _has_words(hit) and (self._weights.words.wins or not only_wins)]
+        seen = [
+            i
+            for i, hit in enumerate(looked)
+            if self._reader and self._takes(hit, vectors) and (self._weights.pictures.wins or not only_wins)
+        ]
+        gains = dict(zip(spoken, self._passage_gains(question, [_words(looked[i]) for i in spoken]), strict=True))
+        if seen and self._reader:
+            stacked = np.stack([vectors[looked[i].moments[0].segment_id] for i in seen])
+            gains |= dict(zip(seen, self._reader.gains(sought(question), stacked), strict=True))
+        blended = [self._blended(hit, gains.get(i)) for i, hit in enumerate(looked)]
+        ceiling = min((hit.relevance for hit in blended), default=1.0)
+        # What was not looked at stays below what was, in its order.
+        kept = [msgspec.structs.replace(hit, relevance=min(hit.relevance, ceiling)) for hit in rest]
+        return (*sorted(blended, key=lambda hit: -hit.relevance), *kept)
+
+    def score_texts(self, query: str, texts: Sequence[str]) -> list[float]:
+        """How relevant each text is for the query, in [0, 1], in the order given."""
+        if not texts:
+            return []
+        vectors = self._embed([query, *texts])
+        gains = np.array(self._passage_gains(query, texts)) if self._model.scores else np.zeros(len(texts))
+        return [float(p) for p in self._weights.texts.probability(vectors[1:] @ vectors[0], gains)]
+
+    def _takes(self, hit: Hit, vectors: Mapping[int, np.ndarray]) -> bool:
+        return bool(hit.moments) and not _has_words(hit) and hit.moments[0].segment_id in vectors
+
+    def _passage_gains(self, question: str, texts: Sequence[str]) -> list[float]:
+        if not texts:
+            return []
+        target = prompts.asked(question)
+        words = [prompts.NO_WORDS, *(prompts.passage(text) for text in texts)]
+        prior, *given = self._model.score((prompts.PASSAGE,), [Request((w, prompts.ASKED), target) for w in words])
+        return [likelihood.per_token - prior.per_token for likelihood in given]
+
+    def _blended(self, hit: Hit, gain: float | None) -> Hit:
+        if gain is None:
+            return hit
+        first = hit.moments[0]
+        retrieval = logit(np.array([hit.relevance]))
+        relevance = float(self._weights.of(first.signal).probability(retrieval, np.array([gain]))[0])
+        moments: tuple[Moment, ...] = (msgspec.structs.replace(first, relevance=relevance), *hit.moments[1:])
+        return Hit(asset=hit.asset, relevance=relevance, moments=moments)
+
+
+def logit(probabilities: np.ndarray) -> np.ndarray:
+    """Log-odds, finite."""
+    clipped = np.clip(probabilities, _EDGE, 1 - _EDGE)
+    return np.log(clipped / (1 - clipped))
+
+
+def _has_words(hit: Hit) -> bool:
+    return bool(hit.moments) and hit.moments[0].signal in _WORDS and bool(hit.moments[0].text)
+
+
+def _words(hit: Hit) -> str:
+    return hit.moments[0].text or ""

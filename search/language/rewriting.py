@@ -1,0 +1,170 @@
+"""What a question is after, and what to search for: the words that would be seen, heard or said.
+
+Pure text, no model: "What did she say about the bridge?" -> search "the bridge", look at speech. The
+retriever finds statements better by statements than by questions.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+from msgspec import Struct
+
+from search.language.conversation import Conversation
+from search.language.wording import EMPTY, content, tokens
+from search.results import Kind, Signal
+
+MAX_FILES = 8  # named in one question
+FEW, MANY = 8, 200  # hits wanted for an answer, and for a count
+
+
+class Want(StrEnum):
+    """The kind of answer that would satisfy."""
+
+    STATEMENT = "statement"  # something said, written or shown
+    SPOKEN = "spoken"  # "what did she say about"
+    WRITTEN = "written"  # "what does the sign say"
+    SEEN = "seen"  # "what is the man holding", "which photo shows"
+    MOMENT = "moment"  # "when does she mention": a time inside a recording
+    COUNT = "count"  # "how many photos"
+    TAKEN = "taken"  # when was it taken
+    DURATION = "duration"
+    SIZE = "size"
+    CAMERA = "camera"
+    PLACE = "place"  # where was it taken
+
+    @property
+    def is_fact(self) -> bool:
+        """Answered by what the file says about itself."""
+        return self in (Want.TAKEN, Want.DURATION, Want.SIZE, Want.CAMERA, Want.PLACE)
+
+
+class QuestionPlan(Struct, frozen=True, kw_only=True):
+    """How to look for an answer."""
+
+    question: str  # stands alone: a follow-up has been completed
+    searches: tuple[str, ...]  # best first, at least one
+    want: Want
+    limit: int  # hits wanted
+    signals: tuple[Signal, ...] = ()  # hints, not filters
+    kinds: tuple[Kind, ...] = ()  # hints
+    files: tuple[str, ...] = ()  # names of files that the question names: look only there
+
+
+_MEDIA = r"(?:photos?|pictures?|images?|shots?|snapshots?|videos?|clips?|films?|movies?|recordings?|audios?|files?)"
+_MADE = r"(?:taken|shot|filmed|photographed|recorded|captured)"
+_SAYING = r"(?:say|says|said|mention\w*|talk\w*|speak\w*|spoken?|discuss\w*|tells?|told)"
+# In this order: the first rule that fits decides. Written with free spacing (re.VERBOSE).
+_RULES: tuple[tuple[Want, str], ...] = (
+    (Want.COUNT, rf"\bhow\ many\ (?:\w+\ ){{0,2}}{_MEDIA}\b | \bhow\ many\ (?:do|did)\ (?:i|we)\ have\b | \bcount\b"),
+    (
+        Want.DURATION,
+        r"\bhow\ long\ (?:is|was|are|does)\b | \b(?:duration|length|running\ time)\ of\b"
+        r"| \bhow\ many\ (?:seconds|minutes)\b",
+    ),
+    (
+        Want.SIZE,
+        rf"\bresolution\b | \b(?:width|height|dimensions|pixels?)\b"
+        rf"| \bhow\ (?:large|big|wide|high)\ is\ the\ {_MEDIA}\b",
+    ),
+    (Want.CAMERA, rf"\bcamera\b | \bwhat\ (?:was|were)\ .*\ {_MADE}\ with\b | \b{_MADE}\ with\ which\b"),
+    (Want.PLACE, rf"\bwhere\ (?:was|were|did|is)\ .*\b{_MADE}\b | \bgps\b | \bcoordinates\b"),
+    (
+        Want.TAKEN,
+        rf"\b(?:when|(?:what|which)\ (?:date|day|year|month|time))\b.*\b{_MADE}\b"
+        rf"| \bdate\ of\ the\ {_MEDIA} | \bhow\ old\ is\ the\ {_MEDIA}\b",
+    ),
+    (
+        Want.MOMENT,
+        rf"\b(?:when|at\ what\ (?:time|point|second|minute|moment))\b.*\b(?:{_SAYING}|hear\w*|appear\w*|happen\w*)\b"
+        rf"| \b(?:where|when)\ (?:in|of)\ the\ {_MEDIA}\b",
+    ),
+    (Want.WRITTEN, r"\b(?:written|writing|sign|label|poster|slide|caption|text|headline|banner|printed\ on)\b"),
+    (
+        Want.SPOKEN,
+        rf"\b{_SAYING}\b"
+        r"| \b(?:explain\w*|describe\w*|according\ to|speech|speaker|reader|narrator|lecture|interview)\b",
+    ),
+    (
+        Want.SEEN,
+        rf"\b{_MEDIA}\b | \b(?:see|seen|show\w*|wear\w*|hold\w*|colou?rs?|stand\w*|sit\w*|looks?\ like)\b"
+        r"| \bin\ the\ (?:background|foreground)\b",
+    ),
+)
+_SIGNALS = {
+    Want.SPOKEN: (Signal.SPEECH,),
+    Want.WRITTEN: (Signal.TEXT,),
+    Want.SEEN: (Signal.IMAGE, Signal.FRAME),
+}
+_KINDS = (
+    (Kind.IMAGE, r"\b(?:photos?|pictures?|images?|snapshots?)\b"),
+    (Kind.VIDEO, r"\b(?:videos?|clips?|films?|movies?)\b"),
+    (Kind.AUDIO, r"\b(?:recordings?|audios?|songs?|podcasts?)\b"),
+)
+# Phrases that talk about the library or the asking, not about what is sought.
+_FRAME = re.compile(
+    rf"""^(?:please\s+)?(?:can\ you\ |could\ you\ )?(?:(?:tell|show|find)(?:\ me)?\ )?
+    (?:(?:is|are|was|were)\ there\ (?:an?y?\ )? | do\ (?:i|we|you)\ have\ (?:an?y?\ )?
+      | how\ many\ | which\ | what\ | who\ | whom\ | whose\ | where\ | when\ | why\ | how\ )?
+    (?:of\ )?(?:the\ |my\ |our\ )?(?:{_MEDIA}\s+)?(?:(?:in|of|with|from|that|which|who)\s+)?
+    (?:(?:did|does|do|is|are|was|were|has|have|can|could|will|would)\s+(?:(?:i|we)\ have\ |there\ (?:of\ )?)?)?
+    (?:(?:he|she|they|it|anyone|someone|people|the\ (?:speaker|reader|narrator|man|woman))\s+
+      (?=say|talk|speak|mention|tell))?
+    (?:(?:show(?:s|ing)?|contains?|depicts?|sa(?:y|ys|id)|mention(?:s|ed)?|talk(?:s|ed)?|spe?ake?|spoke|tell|told
+      |seen?)\b\s*(?:about|of|that)?\s*)?""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_FILE = re.compile(
+    r"[\w()+-][\w()+.-]*\.(?:jpe?g|png|gif|webp|heic|avif|tiff?|bmp|mp4|mov|mkv|webm|avi|mp3|m4a|wav|flac|ogg|opus)\b",
+    re.IGNORECASE,
+)
+_REFERS = frozenset(tokens("it its he him his she her they them their this that these those there then one same"))
+
+
+def plan_question(question: str, conversation: Conversation | None = None) -> QuestionPlan:
+    """Decide what the question wants and what to search for."""
+    asked = " ".join(question.split())
+    whole = _completed(asked, conversation)
+    want = next((want for want, rule in _RULES if re.search(rule, whole.lower(), re.VERBOSE)), Want.STATEMENT)
+    kinds = tuple(kind for kind, rule in _KINDS if re.search(rule, whole.lower()))
+    searches = tuple(dict.fromkeys(text for text in (sought(whole), whole) if text))
+    return QuestionPlan(
+        question=whole,
+        searches=searches or (whole,),
+        want=want,
+        limit=MANY if want is Want.COUNT else FEW,
+        signals=_SIGNALS.get(want, ()),
+        kinds=kinds,
+        files=tuple(dict.fromkeys(_FILE.findall(asked)))[:MAX_FILES],
+    )
+
+
+def sought(question: str) -> str:
+    """The part of a question that would be seen, heard or said."""
+    text = question.strip().rstrip("?!. ")
+    rest = _FRAME.sub("", text, count=1).strip()
+    for rule in (
+        r"^(?:long|old|big|large|wide|high|tall|camera|resolution|date|day|year|duration|length|size|dimensions)\s+"
+        r"(?:(?:is|was|of|does|did)\b\s*)?",
+        r"^(?:it|the)\s+(?=\w)",
+        r"\b(?:was|were|is|are) (?:it )?(?:taken|shot|filmed|recorded|photographed|made)(?: with| on| at| in)?$",
+        r"\b(?:taken|shot|filmed|recorded|photographed)(?: with| on| at| in)?$|\blast$",
+        rf"\b(?:in|on|from|among) (?:my|the|our|this|any) (?:library|collection|archive|{_MEDIA})$",
+        r"\b(?:do|did) (?:i|we) have$|\b(?:are|is) there$|\b(?:mentioned|said|spoken|shown|visible|seen)$",
+    ):
+        rest = re.sub(rule, "", rest, flags=re.IGNORECASE).strip()
+    # What is left may be too little to search with ("What was said?").
+    return rest if content(rest) else text
+
+
+def _completed(question: str, conversation: Conversation | None) -> str:
+    """A follow-up, with the subject of the turn before: "And how long is it?" says nothing alone."""
+    if conversation is None or not conversation.turns:
+        return question
+    words = tokens(question)
+    own = [word for word in words if word not in EMPTY]
+    if len(own) > 2 and not _REFERS & set(words) and words[:1] not in (["and"], ["but"]):
+        return question
+    before = sought(conversation.turns[-1].question)
+    return f"{question.rstrip('?!. ')} ({before})?"

@@ -1,0 +1,158 @@
+"""The values that travel between the layers: queries in, hits and answers out.
+
+Frozen structs without behaviour; `msgspec.json.encode` of them is the JSON of the contract.
+This module knows no database, no index and no model.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from msgspec import UNSET, Struct, UnsetType
+
+
+class Kind(StrEnum):
+    """What an asset is."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+
+
+class Signal(StrEnum):
+    """The kind of evidence that a segment carries."""
+
+    IMAGE = "image"
+    FRAME = "frame"
+    SOUND = "sound"
+    SPEECH = "speech"
+    TEXT = "text"
+
+
+class Filters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Typed conditions, resolved exactly in SQL. Values of one key are alternatives; keys are all required."""
+
+    kind: tuple[Kind, ...] = ()
+    signal: tuple[Signal, ...] = ()
+    after: str | None = None  # ISO date or time, inclusive, on captured_at (else the file's time)
+    before: str | None = None  # inclusive; a bare date means its end
+    path: tuple[str, ...] = ()  # globs on the asset's path
+    source: tuple[str, ...] = ()  # source ids or roots
+    where: str | None = None  # the query language's filter expression, e.g. 'duration>60 AND NOT camera:canon'
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """One weighted part of a query. Exactly one of text, image, sound, reference is set."""
+
+    weight: float = 1.0  # negative: unwanted
+    text: str | None = None
+    image: Any = None  # Picture: (h, w, 3) uint8, upright sRGB (search.spaces.inputs)
+    sound: Any = None  # Waveform: (n,) float32 at 16 kHz mono (search.spaces.inputs)
+    reference: str | None = None  # ASSET or ASSET@START-END (seconds)
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """A query as understood: what to find, under which conditions, how many."""
+
+    parts: tuple[Part, ...] = ()
+    phrases: tuple[str, ...] = ()  # "quoted words" that must be spoken or seen
+    unwanted_phrases: tuple[str, ...] = ()  # -"quoted words" that must not be
+    filters: Filters = Filters()
+    limit: int = 20
+    cursor: str | None = None
+    rerank: bool | None = None  # None: as the settings say
+    explain: bool = False
+    text: str = ""  # as typed
+
+
+class Why(Struct, frozen=True, kw_only=True):
+    """How one signal spoke for a moment: raw score, probability, and the matched words."""
+
+    signal: str  # a Signal, or "words" for full text
+    score: float
+    relevance: float
+    rank: int = 0  # place in its signal's list, from 1
+    highlights: tuple[tuple[int, int], ...] = ()  # character ranges in the moment's text
+
+
+class Moment(Struct, frozen=True, kw_only=True):
+    """A stretch of an asset that matched (whole images have no times)."""
+
+    segment_id: int
+    signal: Signal
+    start_seconds: float | None
+    end_seconds: float | None
+    text: str | None
+    score: float  # the signal's raw score (cosine in its space)
+    relevance: float  # calibrated probability of relevance in [0, 1]
+    thumbnail: str
+    why: tuple[Why, ...] | UnsetType = UNSET  # set when the query asks to explain
+
+
+class AssetView(Struct, frozen=True, kw_only=True):
+    """What a result says about an asset."""
+
+    id: str
+    path: str
+    kind: Kind
+    width: int | None = None
+    height: int | None = None
+    duration_seconds: float | None = None
+    captured_at: str | None = None
+    camera: str | None = None
+    title: str | None = None
+    language: str | None = None
+    latitude: float | None = None  # degrees
+    longitude: float | None = None
+
+
+class Hit(Struct, frozen=True, kw_only=True):
+    """An asset that matched, with its best moments, best first."""
+
+    asset: AssetView
+    relevance: float
+    moments: tuple[Moment, ...]
+
+
+class SearchResult(Struct, frozen=True, kw_only=True):
+    """One ranked page."""
+
+    query: dict[str, Any]
+    hits: tuple[Hit, ...]
+    confident: bool  # False: "nothing in your library matches well"
+    next_cursor: str | None
+    space: str
+    took_seconds: float
+
+
+class Citation(Struct, frozen=True, kw_only=True):
+    """A span of a segment that supports a sentence of an answer."""
+
+    number: int
+    asset_id: str
+    path: str
+    segment_id: int
+    signal: Signal
+    start_seconds: float | None
+    end_seconds: float | None
+    quote: str
+    support: float  # in [0, 1]
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """An answer grounded in citations, or `found=False` with none."""
+
+    question: str
+    answer: str
+    found: bool
+    citations: tuple[Citation, ...]
+    hits: tuple[Hit, ...]
+    space: str
+    model: str
+    took_seconds: float
+    conversation: str | None = None  # pass it back to ask a follow-up
+
+
+Vectors = np.ndarray  # (n, d) float32, unit rows, unless a docstring says otherwise

@@ -1,0 +1,1 @@
+"""Embedding spaces: the only place that knows which models there are."""

@@ -1,0 +1,77 @@
+"""What an embedding space is: encoders per signal, queries per signal, one fingerprint.
+
+Nothing outside `search/spaces/` knows which models stand behind these methods. Every vector is a
+float32 unit row; what the space does to get there (centring, prompts, projection, hubness
+correction) is its own affair.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from search.errors import SpaceError
+from search.results import Signal
+from search.spaces.inputs import ImageInput, Picture, Waveform
+
+
+class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that decides what a vector of the space means."""
+
+    space: str  # name of the implementation, e.g. "starter", "open_clip"
+    models: tuple[tuple[str, str], ...]  # (role, sha256 of the weights)
+    preprocessing: str  # a description that changes whenever the preprocessing changes
+    dtype: str  # of the computation
+    dimensions: tuple[tuple[str, int], ...]  # (signal, dimension)
+
+    @property
+    def digest(self) -> str:
+        """sha256 in hex over the canonical JSON; what the catalogue stores and compares."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+
+
+class Space(Protocol):
+    """One embedding space. Methods are thread-safe; they may be called from several threads."""
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Identity of the space; computing it may hash weight files but loads no model."""
+
+    @property
+    def dimensions(self) -> Mapping[Signal, int]:
+        """The signals that the space can embed, with the length of their vectors."""
+
+    @property
+    def image_input(self) -> ImageInput:
+        """How decoders should prepare pictures for `embed`, so that little travels between processes."""
+
+    def embed(self, signal: Signal, items: Sequence[Any]) -> np.ndarray:
+        """Vectors of segments: `(len(items), d) float32`, unit rows.
+
+        Items are `Picture` for image and frame, `Waveform` for sound, `str` for speech and text.
+        """
+
+    def embed_query_text(self, texts: Sequence[str]) -> Mapping[Signal, np.ndarray]:
+        """Per signal, `(len(texts), d) float32` unit rows to compare with that signal's segments."""
+
+    def embed_query_image(self, pictures: Sequence[Picture]) -> Mapping[Signal, np.ndarray]:
+        """As `embed_query_text`, for example pictures."""
+
+    def embed_query_sound(self, waveforms: Sequence[Waveform]) -> Mapping[Signal, np.ndarray]:
+        """As `embed_query_text`, for example sounds."""
+
+    def release(self) -> None:
+        """Let go of models that are loaded; they load again when needed."""
+
+
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """`(n, d)` of any float dtype -> C-contiguous float32 unit rows; zero rows stay zero."""
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    if vectors.ndim != 2:
+        raise SpaceError(f"vectors must be a matrix, not of shape {vectors.shape}")
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norms == 0, 1, norms)

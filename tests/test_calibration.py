@@ -1,0 +1,131 @@
+"""Calibration: scores become honest, rising probabilities, in libraries of any size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.calibration import FALLBACK, Calibration, Curve, decode, encode, for_space
+from search.candidates import Background, Candidate, CandidateList, Evidence
+from search.errors import SpaceError
+from search.results import Signal
+from training.calibration import confident_threshold, fit_curve, rising_map
+
+
+def listed(scores, size=1000, mean=0.0, deviation=0.1, evidence=Evidence.DENSE, terms=2) -> CandidateList:
+    return CandidateList(
+        signal=Signal.SPEECH,
+        evidence=evidence,
+        candidates=tuple(Candidate(segment_id=n, asset_id=n, score=score) for n, score in enumerate(scores, start=1)),
+        background=Background(size, mean, deviation),
+        terms=terms,
+    )
+
+
+def test_fitting_finds_the_probabilities_that_made_the_data():
+    random = np.random.default_rng(0)
+    features = np.column_stack(
+        [
+            random.normal(0.2, 0.1, 20_000),
+            random.normal(0, 1, 20_000),
+            np.zeros(20_000),
+            random.choice([2.0, 3.0], 20_000),
+        ]
+    )
+    odds = -2 + 12 * features[:, 0] + 0.5 * features[:, 1] - 0.8 * features[:, 3]
+    truth = (random.random(20_000) < 1 / (1 + np.exp(-odds))).astype(float)
+    curve = fit_curve(features, truth)
+    assert curve.score == pytest.approx(12, rel=0.1)
+    assert curve.standard == pytest.approx(0.5, rel=0.15)
+    assert curve.log_size == pytest.approx(-0.8, rel=0.15)
+
+
+def test_a_feature_that_speaks_against_itself_is_left_out_so_that_curves_rise():
+    random = np.random.default_rng(1)
+    features = np.column_stack([random.normal(0, 1, (2000, 2)), np.zeros(2000), np.zeros(2000)])
+    truth = (random.random(2000) < 1 / (1 + np.exp(-3 * features[:, 0] + features[:, 1]))).astype(float)
+    curve = fit_curve(features, truth)
+    assert curve.score > 0
+    assert curve.standard == 0
+
+
+def test_the_same_score_says_less_in_a_larger_library():
+    calibration = Calibration(
+        fingerprint="x",
+        curves={"speech/text": Curve(intercept=0, score=5, log_size=-1)},
+        fused=((0.0, 0.0), (1.0, 1.0)),
+        threshold=0.5,
+    )
+    small, large = (calibration.relevances(listed([0.4], size=size))[0] for size in (20, 800))
+    assert small > large
+
+
+def test_an_unknown_space_is_judged_by_what_stands_out_from_the_background():
+    flat = FALLBACK.relevances(listed([0.6], mean=0.55, deviation=0.05))
+    outstanding = FALLBACK.relevances(listed([0.6], mean=0.1, deviation=0.05))
+    assert flat[0] < 0.1 < 0.8 < outstanding[0]
+
+
+def test_words_that_are_rare_in_the_library_say_more():
+    rare, common = FALLBACK.relevances(listed([12.0, 1.0], evidence=Evidence.WORDS))
+    assert rare > 0.5 > common
+
+
+def test_the_final_map_rises_strictly_and_follows_what_was_right():
+    random = np.random.default_rng(0)
+    evidence = random.random(5000)
+    truth = (random.random(5000) < evidence**2).astype(float)
+    knots = rising_map(evidence, truth)
+    calibration = Calibration(fingerprint="x", curves={}, fused=knots, threshold=0.5)
+    said = [calibration.final(value) for value in np.linspace(0, 1, 101)]
+    assert all(np.diff(said) > 0)
+    assert all(abs(calibration.final(value) - value**2) < 0.08 for value in (0.2, 0.5, 0.8))
+
+
+def test_the_threshold_is_the_lowest_that_is_precise_enough():
+    relevances = np.linspace(0, 1, 1001)
+    truth = (relevances > 0.6).astype(float)
+    threshold = confident_threshold(relevances, truth, precision=0.8)
+    assert truth[relevances >= threshold].mean() >= 0.8
+    assert truth[relevances >= threshold - 0.05].mean() < 0.8
+
+
+def test_a_calibration_survives_being_stored():
+    calibration = Calibration(
+        fingerprint="x",
+        curves={"image/text": Curve(intercept=-1.5, score=3)},
+        fused=((0.0, 0.0), (1.0, 0.9)),
+        threshold=0.4,
+    )
+    assert decode(encode(calibration)) == calibration
+    assert for_space(encode(calibration), "other") == calibration
+    assert for_space(None, "a space that nobody fitted") is FALLBACK
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"fingerprint":"x","curves":{},"fused":[[0,0]],"threshold":0.5}',
+        '{"fingerprint":"x","curves":{},"fused":[[0,1],[1,0]],"threshold":0.5}',
+        '{"fingerprint":"x","curves":{"a":{"intercept":0,"score":-1}},"fused":[[0,0],[1,1]],"threshold":0.5}',
+    ],
+)
+def test_a_damaged_calibration_is_refused_with_what_to_do(text):
+    with pytest.raises(SpaceError, match="fit it again"):
+        decode(text)
+
+
+@given(
+    st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=20).map(lambda scores: sorted(scores, reverse=True)),
+    st.integers(0, 10**9),
+    st.floats(-1, 1),
+    st.floats(0, 1),
+)
+def test_probabilities_never_rise_where_scores_fall(scores, size, mean, deviation):
+    said = FALLBACK.relevances(listed(scores, size=size, mean=mean, deviation=deviation))
+    assert np.all((said > 0) & (said < 1))
+    assert np.all(np.diff(said) <= 0)

@@ -1,0 +1,227 @@
+"""The command line: what it prints, how it ends, and that nobody ever sees a stack trace."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from PIL import Image
+
+from api.cli import COMMANDS, medley, run
+from search.catalog import assets, queue, sources
+from search.catalog.database import Database
+from search.catalog.records import FoundFile
+from search.settings import Settings
+
+Run = Callable[..., tuple[int, str, str]]
+
+COMMANDS_OF_THE_CONTRACT = {
+    "index", "search", "ask", "status", "failures", "worker", "serve", "spaces", "audit", "keys", "backup", "restore",
+}  # fmt: skip
+
+
+@pytest.fixture
+def medley_run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process; gives exit status, standard output, standard error."""
+    for name in [name for name in os.environ if name.startswith("MEDLEY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MEDLEY_HOME", str(home))
+
+    def invoke(*arguments: str) -> tuple[int, str, str]:
+        status = run(list(arguments))
+        shown = capsys.readouterr()
+        return status, shown.out, shown.err
+
+    return invoke
+
+
+@pytest.fixture
+def with_failure(home: Path, sqlite_url: str) -> str:
+    """A catalogue with one file that failed; its name holds what could confuse a terminal."""
+    name = "bad\n\x1b[31mname.jpg"
+    database = Database.open(sqlite_url)
+    with database.write() as connection:
+        source = sources.add_source(connection, "/media")
+        found = FoundFile(path=f"/media/{name}", path_bytes=f"/media/{name}".encode(), size_bytes=3, modified_ns=1)
+        (asset_id,) = assets.sync_assets(connection, source.id, [found]).ids
+        queue.claim(connection, "test", 10, 60)
+        queue.quarantine(connection, "test", asset_id, "is an empty file")
+    database.close()
+    return name
+
+
+def test_the_table_of_commands_is_the_contracts_and_each_says_the_same_of_itself() -> None:
+    assert set(COMMANDS) >= COMMANDS_OF_THE_CONTRACT
+    for name, (module, attribute, text) in COMMANDS.items():
+        command = getattr(importlib.import_module(module), attribute)
+        assert command.name == name
+        assert command.short_help == text
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_explains_itself_and_every_option(name: str, medley_run: Run) -> None:
+    status, out, err = medley_run(name, "--help")
+    assert (status, err) == (0, "")
+    assert "Usage: medley " + name in out
+    module, attribute, _ = COMMANDS[name]
+    command = getattr(importlib.import_module(module), attribute)
+    assert command.help, "a command says what it does"
+
+
+def test_the_first_page_of_help_lists_all_commands(medley_run: Run) -> None:
+    status, out, _ = medley_run("--help")
+    assert status == 0
+    for name, (_, _, text) in COMMANDS.items():
+        assert f"  {name}" in out
+        assert text in out
+    assert isinstance(medley, click.Group)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["search", "--limit", "0"],
+        ["search", "--limit", "x"],
+        ["search", "--kind", "smell", "x"],
+        ["search", "--image", "/no/such/file"],
+        ["index"],
+        ["index", "/no/such/folder"],
+        ["serve", "--port", "99999"],
+        ["keys", "create"],
+        ["keys", "create", "x", "--scope", "god"],
+        ["keys", "revoke", "x"],
+        ["restore", "/no/such/file"],
+        ["spaces", "nonsense"],
+    ],
+)
+def test_wrong_usage_ends_with_2_and_at_most_two_plain_lines(arguments: list[str], medley_run: Run) -> None:
+    status, out, err = medley_run(*arguments)
+    assert status == 2
+    assert out == ""
+    assert err.startswith("medley: ")
+    assert len(err.splitlines()) <= 2
+    assert "Traceback" not in err
+
+
+def test_a_wrong_setting_is_wrong_usage(medley_run: Run, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setenv("MEDLEY_TYPO", "1")
+    status, _, err = medley_run("status")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert "MEDLEY_TYPO" in err
+    monkeypatch.delenv("MEDLEY_TYPO")
+    (home / "medley.toml").write_text("workers = ")
+    status, _, err = medley_run("status")
+    assert status == 2
+    assert "medley.toml" in err
+
+
+def test_a_failure_ends_with_1(medley_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDLEY_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    status, out, err = medley_run("status")
+    assert (status, out) == (1, "")
+    assert "Traceback" not in err
+    assert len(err.splitlines()) <= 2
+
+
+def test_an_empty_library_has_an_empty_account(medley_run: Run) -> None:
+    status, out, _ = medley_run("status", "--json")
+    assert status == 0
+    assert json.loads(out)["assets"] == {
+        "total": 0, "pending": 0, "working": 0, "indexed": 0, "quarantined": 0, "missing": 0,
+    }  # fmt: skip
+    assert medley_run("status")[1].startswith("0 files")
+    assert medley_run("failures")[1] == "No file failed.\n"
+
+
+def test_every_failure_is_listed_with_its_reason_and_cannot_repaint_the_terminal(
+    with_failure: str, medley_run: Run
+) -> None:
+    status, out, _ = medley_run("failures")
+    assert status == 0
+    assert "is an empty file" in out
+    assert "bad\\n\\x1b[31mname.jpg" in out
+    listed = json.loads(medley_run("failures", "--json")[1])
+    assert listed["items"][0]["path"].endswith(with_failure)
+    assert listed["next_cursor"] is None
+
+
+def test_a_folder_without_media_is_a_failure_that_says_so(medley_run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    status, _, err = medley_run("index", str(tmp_path / "empty"))
+    assert status == 1
+    assert "no media files" in err
+
+
+def test_a_key_is_shown_once_listed_without_itself_and_revoked(medley_run: Run) -> None:
+    assert "only this machine" in medley_run("keys", "list")[1]
+    status, out, _ = medley_run("keys", "create", "laptop", "--scope", "write")
+    key = out.strip()
+    assert status == 0
+    assert key.startswith("medley_")
+    listed = medley_run("keys", "list", "--json")[1]
+    assert key not in listed
+    (entry,) = json.loads(listed)["items"]
+    assert (entry["name"], entry["scopes"], entry["revoked_at"]) == ("laptop", ["write"], None)
+    assert medley_run("keys", "revoke", entry["id"])[0] == 0
+    assert json.loads(medley_run("keys", "list", "--json")[1])["items"][0]["revoked_at"]
+    assert medley_run("keys", "revoke", "99")[0] == 1
+
+
+def test_a_backup_restores_into_an_empty_home_and_nowhere_else(
+    with_failure: str, medley_run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path
+) -> None:
+    upload = home / "uploads" / "ab" / "abcd-photo.png"
+    upload.parent.mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(upload)
+    database = Database.open(Settings.load({}, home=home))
+    with database.write() as connection:
+        source = sources.add_source(connection, str(home / "uploads"), watched=False)
+        found = FoundFile(path=str(upload), path_bytes=bytes(upload), size_bytes=1, modified_ns=1)
+        assets.sync_assets(connection, source.id, [found])
+    database.close()
+    file = tmp_path / "library.tar"
+    assert medley_run("backup", str(file))[0] == 0
+    assert medley_run("backup", str(file))[0] == 2, "a file that is there is not replaced"
+    monkeypatch.setenv("MEDLEY_HOME", str(tmp_path / "another"))
+    status, _, err = medley_run("restore", str(file))
+    assert status == 0, err
+    assert json.loads(medley_run("failures", "--json")[1])["items"][0]["path"].endswith(with_failure)
+    moved = tmp_path / "another" / "uploads" / "ab" / "abcd-photo.png"
+    assert moved.read_bytes() == upload.read_bytes()
+    database = Database.open(Settings.load({}, home=tmp_path / "another"))
+    with database.read() as connection:
+        assert assets.find_asset(connection, str(moved)) is not None, "the catalogue knows where uploads lie now"
+    database.close()
+    status, _, err = medley_run("restore", str(file))
+    assert status == 1
+    assert "not empty" in err
+
+
+@pytest.mark.parametrize("damage", [b"", b"no tar at all", b"\0" * 10240])
+def test_a_damaged_backup_is_refused(damage: bytes, medley_run: Run, tmp_path: Path) -> None:
+    (tmp_path / "damaged.tar").write_bytes(damage)
+    status, _, err = medley_run("restore", str(tmp_path / "damaged.tar"))
+    assert status == 1
+    assert "damaged.tar" in err
+
+
+def test_help_and_status_load_no_model_library_and_no_web_framework(home: Path) -> None:
+    script = (
+        "import sys; from api.cli import run; code = run(sys.argv[1:]);"
+        "heavy = {'torch', 'faiss', 'transformers', 'litestar', 'uvicorn', 'onnxruntime', 'PIL'} & set(sys.modules);"
+        "assert not heavy, heavy; sys.exit(code)"
+    )
+    environment = {**os.environ, "MEDLEY_HOME": str(home)}
+    for arguments in (["--help"], ["status"], ["failures"], ["keys", "list"]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *arguments], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (arguments, done.stderr)

@@ -1,0 +1,267 @@
+"""Decoding in child processes: nothing in a file can crash, hang or flood the one who asked."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import psutil
+import pytest
+from pictures import save_coloured
+from PIL import Image
+
+from indexer import wire
+from indexer.decoder import Decoder, DecoderPool, limits_of
+from indexer.failures import shown, sort_error
+from indexer.items import DecodeRequest, Facts, PictureItem, SoundItem
+from search.catalog.records import AssetFacts
+from search.errors import CatalogError, PermanentMediaError, TransientMediaError, UnavailableError
+from search.results import Kind, Signal
+from search.settings import Settings
+from search.spaces.inputs import ImageInput
+
+SQUARE = ImageInput(side=64, fit="squash")
+ROOT = Path(__file__).resolve().parent.parent
+VIDEO = ROOT / "demo" / "media" / "space_documentary.mp4"
+
+
+def request(path: Path, settings: Settings) -> DecodeRequest:
+    return DecodeRequest(path, limits_of(settings), {1: SQUARE})
+
+
+@pytest.fixture
+def pool(settings: Settings) -> Iterator[DecoderPool]:
+    with DecoderPool(settings, size=2) as pool:
+        yield pool
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Path:
+    """A file that never ends to be read: a pipe that nobody writes to."""
+    path = tmp_path / "endless.png"
+    os.mkfifo(path)
+    return path
+
+
+def test_a_picture_comes_back_from_another_process(pool: DecoderPool, settings: Settings, tmp_path: Path) -> None:
+    path = save_coloured(tmp_path / "a.jpg", 1)
+    facts, picture = pool.decode(request(path, settings))
+    assert facts.kind is Kind.IMAGE  # type: ignore[union-attr]
+    assert picture.pictures[1].shape == (64, 64, 3)  # type: ignore[union-attr]
+    assert picture.pictures[1].flags.writeable  # type: ignore[union-attr]
+
+
+def test_names_may_be_any_bytes(pool: DecoderPool, settings: Settings, tmp_path: Path) -> None:
+    for name in (b"new\nline.jpg", b"\xff\xfe.jpg", "ünï 中.jpg".encode(), b"-rf .jpg", b"$(reboot).jpg"):
+        path = tmp_path / os.fsdecode(name)
+        save_coloured(path, 1)
+        assert len(list(pool.decode(request(path, settings)))) == 2
+        path.write_bytes(b"no image\n")
+        with pytest.raises(PermanentMediaError) as caught:
+            list(pool.decode(request(path, settings)))
+        str(caught.value).encode("utf-8")  # can be shown and stored
+
+
+def test_children_are_used_again_after_an_error_of_a_file(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    good = save_coloured(tmp_path / "good.jpg", 1)
+    decoder = Decoder(settings.decode_memory_bytes)
+    for _ in range(3):
+        with pytest.raises(PermanentMediaError, match=r"bad\.jpg"):
+            list(decoder.decode(request(tmp_path / "bad.jpg", settings)))
+        assert len(list(decoder.decode(request(good, settings)))) == 2
+    assert decoder.alive
+    decoder.kill()
+
+
+@pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGABRT])
+def test_a_crash_blames_the_file_and_the_next_one_is_decoded(
+    settings: Settings, endless: Path, tmp_path: Path, how: int
+) -> None:
+    with DecoderPool(settings, size=1) as pool, a_child_gets(how):
+        good = save_coloured(tmp_path / "good.jpg", 1)
+        with pytest.raises(
+            PermanentMediaError, match=rf"endless\.png: crashed its decoder: .*{signal.Signals(how).name}"
+        ):
+            list(pool.decode(request(endless, settings)))
+        assert len(list(pool.decode(request(good, settings)))) == 2
+
+
+@contextmanager
+def a_child_gets(how: int) -> Iterator[None]:
+    """A signal, soon after it has started."""
+
+    def send() -> None:
+        while not (children := [c for c in psutil.Process().children() if "indexer.child" in c.cmdline()]):
+            time.sleep(0.01)
+        # Blocked in opening the file, as the kernel tells.
+        while children[0].status() != psutil.STATUS_SLEEPING or children[0].cpu_times().user < 0.05:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        children[0].send_signal(how)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    yield
+    thread.join()
+
+
+def test_a_kill_from_outside_is_not_the_files_fault(settings: Settings, endless: Path) -> None:
+    with (
+        DecoderPool(settings, size=1) as pool,
+        a_child_gets(signal.SIGKILL),
+        pytest.raises(TransientMediaError, match="SIGKILL"),
+    ):
+        list(pool.decode(request(endless, settings)))
+
+
+def test_silence_is_ended_by_the_deadline(settings: Settings, endless: Path) -> None:
+    impatient = msgspec.structs.replace(settings, decode_timeout_seconds=0.3)
+    with DecoderPool(impatient, size=1) as pool:
+        began = time.monotonic()
+        with pytest.raises(PermanentMediaError, match=r"endless\.png.*decode_timeout_seconds = 0\.3"):
+            list(pool.decode(request(endless, impatient)))
+        assert time.monotonic() - began < 20
+
+
+def test_memory_is_limited(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "wide.png"
+    Image.new("RGB", (6000, 6000), (1, 2, 3)).save(path)
+    small = msgspec.structs.replace(settings, decode_memory_bytes=64 * 1024**2)
+    with DecoderPool(small, size=1) as pool, pytest.raises(PermanentMediaError, match="decode_memory_bytes"):
+        list(pool.decode(request(path, small)))
+    with DecoderPool(settings, size=1) as pool:
+        assert len(list(pool.decode(request(path, settings)))) == 2
+
+
+def test_whoever_walks_away_leaves_no_process_behind(settings: Settings) -> None:
+    decoder = Decoder(settings.decode_memory_bytes)
+    items = decoder.decode(request(VIDEO, settings))
+    next(items)
+    items.close()
+    assert not psutil.pid_exists(decoder.pid)
+
+
+def test_a_child_runs_no_further_than_its_reader(settings: Settings) -> None:
+    """It waits at a full pipe instead of filling the memory with what nobody has read."""
+    decoder = Decoder(settings.decode_memory_bytes)
+    items = decoder.decode(request(VIDEO, settings))
+    next(items)
+    time.sleep(1.0)
+    child = psutil.Process(decoder.pid)
+    before = child.cpu_times().user
+    time.sleep(0.5)
+    assert child.cpu_times().user - before < 0.1
+    rest = list(items)
+    assert sum(isinstance(item, SoundItem) for item in rest) > 0
+    decoder.kill()
+
+
+def test_a_child_ends_with_its_parent(settings: Settings) -> None:
+    code = (
+        "import os, sys\n"
+        "from indexer.decoder import Decoder\n"
+        "decoder = Decoder(1 << 30)\n"
+        "print(decoder.pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    parent = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    child = int(parent.stdout)
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_child_knows_no_secrets(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDLEY_DATABASE_URL", "postgresql://user:password@host/db")
+    decoder = Decoder(settings.decode_memory_bytes)
+    environment = psutil.Process(decoder.pid).environ()
+    decoder.kill()
+    assert not any("password" in value for value in environment.values())
+
+
+def test_a_child_that_cannot_start_says_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(UnavailableError, match="did not start"):
+        Decoder(settings.decode_memory_bytes)
+
+
+def test_two_children_work_beside_each_other(pool: DecoderPool, settings: Settings, tmp_path: Path) -> None:
+    paths = [save_coloured(tmp_path / f"{number}.jpg", number) for number in range(12)]
+    decoded: list[int] = []
+
+    def decode_some(some: list[Path]) -> None:
+        decoded.extend(len(list(pool.decode(request(path, settings)))) for path in some)
+
+    threads = [threading.Thread(target=decode_some, args=(paths[start::4],)) for start in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert decoded == [2] * 12
+    assert len([child for child in psutil.Process().children() if "indexer.child" in child.cmdline()]) <= 2
+
+
+class TestMessages:
+    @pytest.mark.parametrize(
+        "message",
+        [
+            wire.Ready(),
+            wire.Done(),
+            wire.Failed("no", permanent=True),
+            Facts(Kind.IMAGE, AssetFacts(width=3, perceptual_hash=b"\0" * 8), "note"),
+        ],
+    )
+    def test_they_arrive_as_they_were(self, message: wire.Message) -> None:
+        assert wire.decode(wire.encode(message)) == message
+
+    def test_arrays_keep_shape_and_type(self) -> None:
+        sent = PictureItem(Signal.FRAME, {7: np.arange(24, dtype=np.uint8).reshape(2, 4, 3)}, 1.5, None)
+        arrived = wire.decode(wire.encode(sent))
+        assert isinstance(arrived, PictureItem)
+        assert (arrived.pictures[7] == sent.pictures[7]).all()
+        assert arrived.start_seconds == 1.5
+
+    @pytest.mark.parametrize("data", [b"", b"\xff", b"\x03", b"\x02\x01", b"\x05" + b"\xc1" * 20])
+    def test_nonsense_from_a_child_is_an_error_and_no_code(self, data: bytes) -> None:
+        with pytest.raises(UnavailableError):
+            wire.decode(data)
+
+
+class TestSorting:
+    @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOENT, errno.EMFILE])
+    def test_what_may_pass_is_tried_again(self, number: int) -> None:
+        assert isinstance(sort_error(OSError(number, "x")), TransientMediaError)
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            OSError("image file is truncated"),
+            PermissionError(errno.EACCES, "x"),
+            MemoryError(),
+            ValueError("bad"),
+            SyntaxError("broken PNG file"),
+            PermanentMediaError("x"),
+        ],
+    )
+    def test_what_the_file_says_of_itself_is_final(self, error: Exception) -> None:
+        assert isinstance(sort_error(error), PermanentMediaError)
+
+    def test_no_file_is_blamed_for_the_catalogue(self) -> None:
+        assert isinstance(sort_error(CatalogError("busy")), TransientMediaError)
+
+    def test_names_can_always_be_shown(self) -> None:
+        assert shown(b"a\xff.jpg") == "a\\xff.jpg"
+        assert shown(Path(os.fsdecode(b"a\xff.jpg"))) == "a\\xff.jpg"
+        assert shown("ü\n") == "ü\n"

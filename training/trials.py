@@ -1,0 +1,242 @@
+"""Searches over mixed libraries, with what each should find: the data of calibration and its benchmarks.
+
+A trial is one question to one library, through real cosines and real full text, down to the candidate
+lists that fusion gets. For half of them everything that could answer is taken out of the library.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from search.candidates import Background, Candidate, CandidateList, Evidence
+from search.catalog.text import terms_of
+from search.results import Signal
+from search.spaces.space import Space
+from training.mixed import Contents, Question
+
+DEPTH = 50
+SAMPLE = 512
+_SHARES = {"photo": 0.45, "recording": 0.2, "sound": 0.1, "video": 0.25}
+
+
+class Library(Struct, frozen=True):
+    """Segments, row by row; the segment's id is its row plus 1."""
+
+    rows: np.ndarray  # (n,) of Contents
+    signals: np.ndarray  # (n,) of Signal
+    assets: np.ndarray  # (n,) asset ids
+    starts: np.ndarray  # (n,) seconds, nan for pictures
+    texts: list[str]
+
+
+class Trial(Struct, frozen=True, kw_only=True):
+    """A question, what was found, and what is right. Truth is 1, 0 or nan by asset and by segment."""
+
+    sort: str
+    text: str
+    present: bool  # can the library answer?
+    size: int  # assets
+    lists: list[CandidateList]
+    asset_truth: Mapping[int, float]
+    segment_truth: Mapping[int, float]
+
+
+def trials(
+    contents: Contents,
+    asked: Sequence[Question],
+    space: Space,
+    sizes: Sequence[int],
+    per_library: int,
+    random: np.random.Generator,
+) -> Iterator[Trial]:
+    """`per_library` questions to a library of each size, and as many that it can't answer."""
+    for size in sizes:
+        library = build(contents, size, random)
+        chosen = _answerable(contents, library, asked, per_library) + _of_two(
+            contents, library, asked, per_library // 6
+        )
+        vectors = space.embed_query_text([one.text for one in chosen])
+        words = _WordIndex(library.texts)
+        for place, question in enumerate(chosen):
+            of_signal = {signal: rows[place] for signal, rows in vectors.items()}
+            truth = _truths(library, question)
+            everything = np.ones(len(library.rows), bool)
+            yield _trial(contents, library, words, question, of_signal, truth, everything, present=True)
+            if question.also is None:
+                assets = _by_asset(library.assets, truth)
+                gone = [asset_id for asset_id, value in assets.items() if value != 0]
+                left = ~np.isin(library.assets, gone)
+                yield _trial(contents, library, words, question, of_signal, truth, left, present=False)
+
+
+def build(contents: Contents, size: int, random: np.random.Generator) -> Library:
+    """A library of `size` assets of all kinds; every content is used at most once."""
+    supply = {sort: list(random.permutation(np.flatnonzero(contents.sorts == sort))) for sort in set(contents.sorts)}
+    found: list[tuple[int, Signal, int, float]] = []
+
+    def take(sort: str, count: int, signal: Signal, asset: int, step: float) -> None:
+        for place in range(count):
+            if supply.get(sort):
+                found.append((int(supply[sort].pop()), signal, asset, place * step if step else np.nan))
+
+    kinds = random.choice(list(_SHARES), size=size, p=list(_SHARES.values()))
+    for asset, kind in enumerate(kinds, start=1):
+        if kind == "photo":
+            take("photo", 1, Signal.IMAGE, asset, 0)
+            take("sign", int(random.random() < 0.15), Signal.TEXT, asset, 0)
+        elif kind == "recording":
+            take("passage", 3, Signal.SPEECH, asset, 10)
+        elif kind == "sound":
+            take("clip", 2, Signal.SOUND, asset, 5)
+        else:
+            take("photo", 3, Signal.FRAME, asset, 8)
+            take("passage", 2, Signal.SPEECH, asset, 10)
+            take("clip", int(random.random() < 0.3), Signal.SOUND, asset, 5)
+    return Library(
+        np.array([row for row, *_ in found]),
+        np.array([signal for _, signal, *_ in found]),
+        np.array([asset for _, _, asset, _ in found]),
+        np.array([start for *_, start in found]),
+        [contents.texts[row] for row, *_ in found],
+    )
+
+
+def _answerable(contents: Contents, library: Library, asked: Sequence[Question], most: int) -> list[Question]:
+    """Questions that the library holds an answer to, of every sort alike."""
+    by_sort: dict[str, list[Question]] = {}
+    for question in asked:
+        right = question.truth[library.rows] == 1
+        if right.any():
+            sort = question.sort
+            if sort == "photo" and not (right & (library.signals == Signal.IMAGE)).any():
+                sort = "frame" if (right & (library.signals == Signal.FRAME)).any() else "speech"
+            if len(by_sort.setdefault(sort, [])) < most // 6:
+                by_sort[sort].append(Question(sort=sort, text=question.text, truth=question.truth))
+    return [question for questions in by_sort.values() for question in questions]
+
+
+def _of_two(contents: Contents, library: Library, asked: Sequence[Question], most: int) -> list[Question]:
+    """What is seen and what is said, in one video: other assets have one of them at best."""
+    by_text = {question.text: question for question in asked if question.sort in ("photo", "speech")}
+    found: list[Question] = []
+    for asset in np.unique(library.assets[library.signals == Signal.FRAME]):
+        rows = library.rows[library.assets == asset]
+        seen = [by_text.get(contents.sentences[row][0]) for row in rows if contents.sorts[row] == "photo"]
+        said = [by_text.get(contents.sentences[row][0]) for row in rows if contents.sorts[row] == "passage"]
+        pair = [next(filter(None, seen), None), next(filter(None, said), None)]
+        if pair[0] and pair[1] and len(found) < most:
+            text = f"{pair[0].text.rstrip(' .')} while someone says {pair[1].text}"
+            found.append(Question(sort="two signals", text=text, truth=pair[0].truth, also=pair[1].truth))
+    return found
+
+
+def _truths(library: Library, question: Question) -> np.ndarray:
+    """Per segment; for questions of two things, right only where the asset holds both."""
+    truth = question.truth[library.rows]
+    if question.also is None:
+        return truth
+    other = question.also[library.rows]
+    first, second = _by_asset(library.assets, truth), _by_asset(library.assets, other)
+    both = {asset: 1.0 if first[asset] == second[asset] == 1 else 0.0 for asset in first}
+    for asset in both:
+        # Where one of the two can't be said, the whole can't, unless the other is surely missing.
+        if not both[asset] and 0 not in (first[asset], second[asset]):
+            both[asset] = np.nan
+    return np.array([both[asset] for asset in library.assets.tolist()])
+
+
+def _by_asset(assets: np.ndarray, truth: np.ndarray) -> dict[int, float]:
+    """1 where a segment is right, else nan where one is unknown, else 0."""
+    found: dict[int, float] = {}
+    for asset, value in zip(assets.tolist(), truth.tolist(), strict=True):
+        known = found.get(asset, 0.0)
+        found[asset] = known if known == 1 else value if value == 1 or np.isnan(value) else known
+    return found
+
+
+def _trial(
+    contents: Contents,
+    library: Library,
+    words: _WordIndex,
+    question: Question,
+    vectors: Mapping[Signal, np.ndarray],
+    truth: np.ndarray,
+    left: np.ndarray,
+    present: bool,
+) -> Trial:
+    lists = [*_dense(contents, library, vectors, left), *words.search(library, question.text, left)]
+    return Trial(
+        sort=question.sort,
+        text=question.text,
+        present=present,
+        size=len(set(library.assets[left].tolist())),
+        lists=lists,
+        asset_truth=_by_asset(library.assets, truth),
+        segment_truth=dict(enumerate(truth.tolist(), start=1)),
+    )
+
+
+def _dense(
+    contents: Contents, library: Library, vectors: Mapping[Signal, np.ndarray], left: np.ndarray
+) -> Iterator[CandidateList]:
+    for signal, vector in vectors.items():
+        places = np.flatnonzero((library.signals == signal) & left)
+        if not len(places):
+            continue
+        scores = contents.vectors[library.rows[places], : len(vector)] @ vector
+        best = np.argsort(-scores)[:DEPTH]
+        yield CandidateList(
+            signal=signal,
+            evidence=Evidence.DENSE,
+            candidates=tuple(_candidate(library, places[place], float(scores[place])) for place in best),
+            background=Background.of(scores[:SAMPLE], len(places)),
+            complete=True,
+        )
+
+
+def _candidate(library: Library, place: int, score: float) -> Candidate:
+    start = float(library.starts[place])
+    timed = not np.isnan(start)
+    return Candidate(
+        segment_id=int(place) + 1,
+        asset_id=int(library.assets[place]),
+        score=score,
+        start_seconds=start if timed else None,
+        end_seconds=start + 5 if timed else None,
+        text=library.texts[place] or None,
+    )
+
+
+class _WordIndex:
+    """FTS5 as the catalogue uses it, in memory."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._connection = sqlite3.connect(":memory:")
+        self._connection.execute(
+            "CREATE VIRTUAL TABLE words USING fts5(text, tokenize='porter unicode61 remove_diacritics 2')"
+        )
+        rows = [(place + 1, text) for place, text in enumerate(texts) if text]
+        self._connection.executemany("INSERT INTO words(rowid, text) VALUES (?, ?)", rows)
+
+    def search(self, library: Library, text: str, left: np.ndarray) -> Iterator[CandidateList]:
+        """One list per signal that holds words."""
+        terms = terms_of(text)
+        match = " OR ".join(f'"{term}"' for term in terms)
+        found = self._connection.execute(
+            "SELECT rowid, -bm25(words) FROM words WHERE words MATCH ? ORDER BY bm25(words)", (match,)
+        ).fetchall()
+        for signal in (Signal.SPEECH, Signal.TEXT):
+            mine = [(row - 1, score) for row, score in found if left[row - 1] and library.signals[row - 1] == signal]
+            if mine:
+                yield CandidateList(
+                    signal=signal,
+                    evidence=Evidence.WORDS,
+                    candidates=tuple(_candidate(library, place, score) for place, score in mine[:DEPTH]),
+                    background=Background(int(((library.signals == signal) & left).sum()), 0.0, 0.0),
+                    terms=len(terms),
+                    complete=True,
+                )
