@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from indexer.idle import IdleModel
 from indexer.transcriber import Utterance, Word
 from search.errors import SpaceError
+from search.lazy import Lazy
 from search.settings import Settings
 from search.spaces.inputs import Waveform
 from search.spaces.whisper_weights import unpacked_whisper
@@ -42,7 +42,7 @@ class FastTranscriber:
     """faster-whisper behind the Transcriber protocol; loads at first use and is released when idle."""
 
     def __init__(self, settings: Settings) -> None:
-        self._model = IdleModel(_loader(settings), settings.idle_release_seconds)
+        self._model = Lazy(_loader(settings), settings.idle_release_seconds)
 
     def transcribe(self, stretches: Sequence[Waveform], language: str) -> list[Utterance]:
         """See `Transcriber.transcribe`."""

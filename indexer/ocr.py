@@ -15,9 +15,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from indexer.idle import IdleModel
 from indexer.items import PictureItem, SegmentDraft
 from search.errors import SpaceError
+from search.lazy import Lazy
 from search.results import Signal
 from search.settings import Settings
 from search.spaces.inputs import Picture
@@ -55,7 +55,7 @@ class RapidReader:
 
     def __init__(self, settings: Settings) -> None:
         threads = settings.threads or os.cpu_count() or 1
-        self._model = IdleModel(lambda: _load(threads), settings.idle_release_seconds)
+        self._model = Lazy(lambda: _load(threads), settings.idle_release_seconds)
         self._lock = threading.Lock()  # RapidOCR keeps state between its stages
 
     def read(self, picture: Picture) -> list[SeenLine]:

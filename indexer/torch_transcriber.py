@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from indexer.fast_transcriber import BEAM_SIZE, RETRY_SAMPLES, RETRY_TEMPERATURES, garbled
-from indexer.idle import IdleModel
 from indexer.transcriber import Utterance, Word
 from indexer.whisper_conversion import read_ctranslate2, to_openai
 from search.errors import SpaceError
+from search.lazy import Lazy
 from search.settings import Settings
 from search.spaces.inputs import SAMPLE_RATE_HZ, Waveform
 from search.spaces.mel import HOP_SAMPLES
@@ -34,7 +34,7 @@ class TorchTranscriber:
     """openai-whisper behind the Transcriber protocol; loads at first use and is released when idle."""
 
     def __init__(self, settings: Settings) -> None:
-        self._model = IdleModel(_loader(settings), settings.idle_release_seconds)
+        self._model = Lazy(_loader(settings), settings.idle_release_seconds)
 
     def transcribe(self, stretches: Sequence[Waveform], language: str) -> list[Utterance]:
         """See `Transcriber.transcribe`."""

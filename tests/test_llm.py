@@ -16,7 +16,6 @@ import pytest
 
 from search.errors import LanguageModelError, SettingsError, UnavailableError
 from search.language.backends import open_language_model
-from search.language.lazy import Lazy
 from search.language.llm import Image, LanguageModel, Limits, Request
 from search.language.openai_compatible import RemoteModel
 from search.settings import Settings
@@ -165,28 +164,6 @@ def test_a_model_that_is_not_there_is_named(settings: Settings, tmp_path: Path) 
 def test_no_name_is_no_model(settings: Settings) -> None:
     with pytest.raises(SettingsError, match="MEDLEY_LLM"):
         open_language_model(msgspec.structs.replace(settings, llm=" "))
-
-
-# Loading and letting go.
-
-
-def test_a_lazy_thing_loads_once_and_is_let_go_when_idle() -> None:
-    loads: list[int] = []
-    lazy: Lazy[object] = Lazy(lambda: loads.append(1) or object(), idle_seconds=0.05)
-    with lazy.use(), pytest.raises(ZeroDivisionError):
-        _ = 1 / 0
-    with lazy.use():
-        time.sleep(0.15)  # in use: not idle
-        assert lazy.loaded
-    assert len(loads) == 1
-    deadline = time.monotonic() + 5
-    while lazy.loaded and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not lazy.loaded
-    with lazy.use():
-        assert len(loads) == 2
-    lazy.release()
-    assert not lazy.loaded
 
 
 # A server that speaks OpenAI's language.

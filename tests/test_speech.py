@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import pytest
 from indexer import audio
 from indexer.decoder import limits_of
 from indexer.fast_transcriber import FastTranscriber, garbled
-from indexer.idle import IdleModel
 from indexer.items import DecodeRequest, Note, SegmentDraft, SoundItem, SubtitleItem
 from indexer.makers import open_transcriber
 from indexer.passages import cut, without_loops
@@ -282,19 +280,3 @@ def test_garbled_means_circles_or_guessing_but_not_silence() -> None:
     assert garbled("a plain sentence", -1.5, 0.0)
     assert not garbled("a plain sentence", -0.3, 0.0)
     assert not garbled("again and again " * 30, -1.5, 0.9)
-
-
-def test_a_model_is_loaded_once_and_released_when_idle() -> None:
-    loads: list[int] = []
-    model = IdleModel(lambda: loads.append(1) or "model", idle_seconds=0.05)
-    with model.use() as first, model.use() as second:
-        assert first == second == "model"
-    assert loads == [1]
-    waited = threading.Event()
-    for _ in range(100):
-        if not model.loaded:
-            break
-        waited.wait(0.02)
-    assert not model.loaded
-    with model.use():
-        assert loads == [1, 1]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from search.errors import LanguageModelError, SettingsError
 from search.language import embedded
-from search.language.lazy import Lazy
 from search.language.llm import LanguageModel, Likelihood, Limits, Prompt, Request
+from search.lazy import Exclusive
 from search.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class LocalModel:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lazy: Lazy[CausalModel] = Lazy(lambda: _load(settings), settings.idle_release_seconds)
+        self._lazy: Exclusive[CausalModel] = Exclusive(lambda: _load(settings), settings.idle_release_seconds)
         self._width = embedded.WIDTH if settings.llm == embedded.NAME else None
 
     @property

@@ -2,7 +2,7 @@
 
 Three things make scoring fast: the prefix is computed once and its keys and values are shared by all
 candidates, candidates run in batches of similar length, and logits are computed for target tokens
-only (the vocabulary's matrix is a fifth of the embedded model). Not thread-safe; see Lazy.
+only (the vocabulary's matrix is a fifth of the embedded model). Not thread-safe; see Exclusive.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ a sound enters as the mixture of phrases that the companion finds near it (ConSE
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
@@ -16,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from search.errors import SpaceError
+from search.lazy import Lazy
 from search.results import Signal
 from search.settings import Settings
 from search.spaces.clip import Towers
@@ -37,10 +37,8 @@ class ClipSpace:
 
     def __init__(self, model: ClipSpecification, settings: Settings, companion: Space) -> None:
         self._model = model
-        self._settings = settings
         self._companion = companion
-        self._lock = threading.Lock()
-        self._loaded: Towers | None = None
+        self._towers = Lazy(lambda: Towers(model, settings))
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
@@ -75,15 +73,18 @@ class ClipSpace:
             return np.empty((0, self.dimensions[signal]), np.float32)
         match signal:
             case Signal.IMAGE | Signal.FRAME:
-                return self._towers().pictures([fit_picture(item, self.image_input) for item in items])
+                with self._towers.use() as towers:
+                    return towers.pictures([fit_picture(item, self.image_input) for item in items])
             case Signal.SOUND:
                 return self._sounds(items)
             case _:
-                return _join(self._towers().passages(items), self._companion.embed(signal, items))
+                with self._towers.use() as towers:
+                    return _join(towers.passages(items), self._companion.embed(signal, items))
 
     def embed_query_text(self, texts: Sequence[str]) -> Mapping[Signal, np.ndarray]:
         """Both halves for words, CLIP's for the rest."""
-        visual = self._towers().texts(texts)
+        with self._towers.use() as towers:
+            visual = towers.texts(texts)
         return self._per_signal(visual, self._companion.embed_query_text(texts)[Signal.TEXT])
 
     def embed_query_image(self, pictures: Sequence[Picture]) -> Mapping[Signal, np.ndarray]:
@@ -96,8 +97,7 @@ class ClipSpace:
 
     def release(self) -> None:
         """Let go of the towers and of the companion's models."""
-        with self._lock:
-            self._loaded = None
+        self._towers.release()
         self._companion.release()
 
     def _per_signal(self, visual: np.ndarray, words: np.ndarray | None = None) -> Mapping[Signal, np.ndarray]:
@@ -110,15 +110,9 @@ class ClipSpace:
         if Signal.SOUND not in self.dimensions:
             raise SpaceError(f"the space of {self._model.model} can't embed sounds: its companion can't either")
         heard = self._companion.embed(Signal.SOUND, waveforms)
-        return unit_rows(
-            _mixture(heard @ self._companion.embed(Signal.TEXT, PHRASES).T) @ self._towers().phrases(PHRASES)
-        )
-
-    def _towers(self) -> Towers:
-        with self._lock:
-            if self._loaded is None:
-                self._loaded = Towers(self._model, self._settings)
-            return self._loaded
+        mixtures = _mixture(heard @ self._companion.embed(Signal.TEXT, PHRASES).T)
+        with self._towers.use() as towers:
+            return unit_rows(mixtures @ towers.phrases(PHRASES))
 
 
 def _join(visual: np.ndarray, words: np.ndarray) -> np.ndarray:

@@ -7,9 +7,8 @@ how queries are prepared; the encoders know their models.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from msgspec import Struct
@@ -17,6 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from search.errors import SpaceError
+from search.lazy import Lazy
 from search.results import Signal
 from search.settings import Settings
 from search.spaces.inputs import ImageInput, Picture, Waveform, fit_picture
@@ -33,7 +33,6 @@ _PROMPT = "a picture of {}"
 _BARE_WORDS = 3
 
 ItemT = TypeVar("ItemT", contravariant=True)
-ModelT = TypeVar("ModelT")
 
 
 class Encoder(Protocol[ItemT]):
@@ -56,9 +55,10 @@ class StarterSpace:
 
     def __init__(self, settings: Settings, sound: SoundPart | None = None) -> None:
         self._sound_part = sound
-        self._text = _Lazy(_SentenceEncoder.load)
-        self._image: _Lazy[Encoder[Picture]] = _Lazy(lambda: _load_image_encoder(settings.device))
-        self._sound = _Lazy(sound.load) if sound else None
+        idle_seconds = settings.idle_release_seconds
+        self._text = Lazy(_SentenceEncoder.load)  # stays: every query needs it at once
+        self._image = Lazy(lambda: _load_image_encoder(settings.device), idle_seconds)
+        self._sound = Lazy(sound.load, idle_seconds) if sound else None
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -101,12 +101,14 @@ class StarterSpace:
             return self._pictures(items)
         if signal is Signal.SOUND:
             return self._sounds(items)
-        return self._text.get().encode(items)
+        with self._text.use() as encoder:
+            return encoder.encode(items)
 
     def embed_query_text(self, texts: Sequence[str]) -> Mapping[Signal, np.ndarray]:
         """A text's own vector serves passages and sounds; pictures are compared with an adapted one."""
         sentences = self.embed(Signal.TEXT, texts)
-        adapted = self._text.get().adapt(texts, sentences)
+        with self._text.use() as encoder:
+            adapted = encoder.adapt(texts, sentences)
         return {signal: adapted if signal in _SEEN else sentences for signal in self.dimensions}
 
     def embed_query_image(self, pictures: Sequence[Picture]) -> Mapping[Signal, np.ndarray]:
@@ -124,12 +126,14 @@ class StarterSpace:
                 model.release()
 
     def _pictures(self, pictures: Sequence[Picture]) -> np.ndarray:
-        return self._image.get().encode([fit_picture(picture, IMAGE_INPUT) for picture in pictures])
+        with self._image.use() as encoder:
+            return encoder.encode([fit_picture(picture, IMAGE_INPUT) for picture in pictures])
 
     def _sounds(self, waveforms: Sequence[Waveform]) -> np.ndarray:
         if not self._sound:
             raise SpaceError(f"the space {NAME!r} has no encoder for sounds")
-        return self._sound.get().encode(waveforms)
+        with self._sound.use() as encoder:
+            return encoder.encode(waveforms)
 
     def _for_every_signal(self, vectors: np.ndarray) -> Mapping[Signal, np.ndarray]:
         return dict.fromkeys(self.dimensions, vectors)
@@ -159,25 +163,6 @@ class _SentenceEncoder:
             sentences = sentences.copy()
             sentences[short] = self.encode([_PROMPT.format(texts[row]) for row in short])
         return unit_rows(sentences + sentences @ self._query.T)
-
-
-class _Lazy(Generic[ModelT]):
-    """A model that loads once, at first use, whichever thread comes first."""
-
-    def __init__(self, load: Callable[[], ModelT]) -> None:
-        self._load = load
-        self._lock = threading.Lock()
-        self._model: ModelT | None = None
-
-    def get(self) -> ModelT:
-        with self._lock:
-            if self._model is None:
-                self._model = self._load()
-            return self._model
-
-    def release(self) -> None:
-        with self._lock:
-            self._model = None
 
 
 def _load_image_encoder(device: str) -> Encoder[Picture]:
