@@ -57,7 +57,7 @@ class StarterSpace:
         self._sound_part = sound
         idle_seconds = settings.idle_release_seconds
         self._text = Lazy(_SentenceEncoder.load)  # stays: every query needs it at once
-        self._image = Lazy(lambda: _load_image_encoder(settings.device), idle_seconds)
+        self._image = Lazy(lambda: _load_image_encoder(settings.device, settings.threads), idle_seconds)
         self._sound = Lazy(sound.load, idle_seconds) if sound else None
 
     @property
@@ -165,8 +165,8 @@ class _SentenceEncoder:
         return unit_rows(sentences + sentences @ self._query.T)
 
 
-def _load_image_encoder(device: str) -> Encoder[Picture]:
+def _load_image_encoder(device: str, threads: int) -> Encoder[Picture]:
     # Imported here because torch takes seconds, and a text query needs none of it.
     from search.spaces.image_encoder import ImageEncoder
 
-    return ImageEncoder.load(device)
+    return ImageEncoder.load(device, threads)
