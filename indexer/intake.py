@@ -18,12 +18,11 @@ import msgspec
 import numpy as np
 
 from indexer.failures import shown
-from indexer.probe import SIDE_CAR_SUFFIXES
+from indexer.side_cars import side_car_of
 from search.catalog import assets, embeddings, segments, sources
 from search.catalog.database import Database
 from search.catalog.records import AssetFacts, AssetRecord, FoundFile, IndexedAsset, NewSegment, SegmentRecord
 from search.errors import PermanentMediaError, TransientMediaError
-from search.results import Kind
 from search.settings import Settings
 
 _HASH_BYTES = 32
@@ -81,12 +80,12 @@ class Intake:
         """What is to be done with a claimed asset. Raises MediaError, OSError, CatalogError."""
         path = path_of(asset)
         try:
-            found = self._look(path, asset.path)
+            found, changed_ns = self._look(path, asset.path)
         except FileNotFoundError:
             return self._gone(asset)
-        if wait := self._unsettled_seconds(found):
+        if wait := self._unsettled_seconds(changed_ns):
             return Later(self._clock() + wait, f"{asset.path}: changed a moment ago; waiting until it is whole")
-        if (found.size_bytes, found.modified_ns) != (asset.size_bytes, asset.modified_ns):
+        if found.state != asset.state:
             with self._database.write() as connection:  # pending again, as the file it is now
                 assets.sync_assets(connection, asset.source_id, [found])
             return Settled()
@@ -98,23 +97,26 @@ class Intake:
     def check_unchanged(self, asset: AssetRecord) -> None:
         """Raises TransientMediaError if the file is no longer the one that was claimed."""
         try:
-            found = self._look(path_of(asset), asset.path)
+            found, _ = self._look(path_of(asset), asset.path)
         except FileNotFoundError:
             raise TransientMediaError(f"{asset.path}: went away while it was read") from None
-        if (found.size_bytes, found.modified_ns) != (asset.size_bytes, asset.modified_ns):
+        if found.state != asset.state:
             raise TransientMediaError(f"{asset.path}: changed while it was read")
 
-    def _look(self, path: Path, shown_path: str) -> FoundFile:
-        status = path.stat()
-        return FoundFile(
+    def _look(self, path: Path, shown_path: str) -> tuple[FoundFile, int]:
+        """The file as it is now, and when it or the words beside it last changed."""
+        status, beside = path.stat(), side_car_of(path)
+        found = FoundFile(
             path=shown_path,
             path_bytes=os.fsencode(path),
             size_bytes=status.st_size,
             modified_ns=status.st_mtime_ns,
+            side_car=beside.state if beside else "",
         )
+        return found, max(status.st_mtime_ns, beside.modified_ns if beside else 0)
 
-    def _unsettled_seconds(self, found: FoundFile) -> float:
-        age = self._clock() - found.modified_ns / _NANOSECONDS
+    def _unsettled_seconds(self, changed_ns: int) -> float:
+        age = self._clock() - changed_ns / _NANOSECONDS
         # A time in the future comes from another machine's clock; it would never settle.
         return self._settings.settle_seconds - age if 0 <= age < self._settings.settle_seconds else 0.0
 
@@ -142,7 +144,7 @@ class Intake:
             return Unchanged()
         if any(self._move(twin, asset, found) for twin in twins):
             return Settled(moved=True)
-        whole = [twin for twin in twins if twin.status == "indexed" and not _words_differ(twin, asset)]
+        whole = [twin for twin in twins if twin.status == "indexed" and twin.side_car == asset.side_car]
         return self._copy(whole[0], asset, space_ids) if whole else Decode(content_hash)
 
     def _move(self, twin: AssetRecord, asset: AssetRecord, found: FoundFile) -> bool:
@@ -174,17 +176,6 @@ class Intake:
             segments=[_again(record, vectors[record.id]) for record in records],
             note=twin.note,
         )
-
-
-def _words_differ(twin: AssetRecord, asset: AssetRecord) -> bool:
-    """May the same recording have other words, because subtitles lie beside one of the two files?"""
-    return twin.kind != Kind.IMAGE and (_has_side_car(path_of(twin)) or _has_side_car(path_of(asset)))
-
-
-def _has_side_car(path: Path) -> bool:
-    stem = path.stem + "."
-    names = (other.name for other in path.parent.iterdir())
-    return any(name.startswith(stem) and name.lower().endswith(SIDE_CAR_SUFFIXES) for name in names)
 
 
 def _again(record: SegmentRecord, vectors: dict[int, np.ndarray]) -> NewSegment:

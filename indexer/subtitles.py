@@ -6,6 +6,7 @@ Knows SubRip, WebVTT and LRC; knows nothing of transcription. Reading runs in th
 from __future__ import annotations
 
 import html
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,13 +15,13 @@ import av
 from av.stream import Disposition
 
 from indexer.container import open_media, start_seconds
+from indexer.failures import shown
 from indexer.items import Limits, Note, SubtitleItem
-from indexer.probe import SIDE_CAR_SUFFIXES
+from indexer.side_cars import side_car_of
 from search.errors import MediaError
 
 Line = tuple[float, float, str]  # start and end in seconds, words
 
-SIDE_CARS = SIDE_CAR_SUFFIXES
 TEXT_CODECS = frozenset({"mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text"})
 _LAST_LYRIC_SECONDS = 5.0  # an LRC line lasts until the next; the last one has no end
 _MAX_LINE_SECONDS = 60.0  # a subtitle shown for longer is a mistake in its times
@@ -32,39 +33,24 @@ _MARKUP = re.compile(r"<[^>]*>|\{\\[^}]*\}|<\d+:\d+[.\d]*>")
 
 def side_car(path: Path, limits: Limits) -> Iterator[SubtitleItem | Note]:
     """The subtitles that lie beside a media file under its name, or under its name and a language."""
-    for extension in SIDE_CARS:
-        beside = [path.with_suffix(extension), path.with_name(path.name + extension)]
-        stem = path.stem + "."
-        try:
-            beside += sorted(
-                other for other in path.parent.iterdir() if other.name.startswith(stem) and other.suffix == extension
-            )
-            found = next((other for other in beside if other.is_file()), None)
-        except OSError:
-            return
-        if found is not None:
-            yield from _read_side_car(found, path, limits)
-            return
-
-
-def _read_side_car(beside: Path, path: Path, limits: Limits) -> Iterator[SubtitleItem | Note]:
-    try:
-        size = beside.stat().st_size
-        if size > limits.max_subtitle_bytes:
-            yield Note(
-                f"{beside.name} was left out: {size} bytes, more than max_subtitle_bytes = {limits.max_subtitle_bytes}"
-            )
-            return
-        text = _text(beside.read_bytes())
-    except OSError as error:
-        yield Note(f"{beside.name} was left out: {error.strerror}")
+    if (beside := side_car_of(path)) is None:
         return
-    lines = parse(text, beside.suffix)
-    language = beside.name.removeprefix(path.stem + ".").removesuffix(beside.suffix)
-    if lines:
-        yield SubtitleItem(lines, language if 2 <= len(language) <= 5 else None)
+    file = Path(os.fsdecode(beside.path))
+    name = shown(file.name)
+    if beside.size_bytes > limits.max_subtitle_bytes:
+        limit = f"max_subtitle_bytes = {limits.max_subtitle_bytes}"
+        yield Note(f"{name} was left out: {beside.size_bytes} bytes, more than {limit}")
+        return
+    try:
+        with file.open("rb") as opened:
+            text = _text(opened.read(limits.max_subtitle_bytes))
+    except OSError as error:
+        yield Note(f"{name} was left out: {error.strerror}")
+        return
+    if lines := parse(text, file.suffix.lower()):
+        yield SubtitleItem(lines, beside.language)
     else:
-        yield Note(f"{beside.name} was left out: it holds no words with times")
+        yield Note(f"{name} was left out: it holds no words with times")
 
 
 def _text(data: bytes) -> str:

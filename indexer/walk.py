@@ -13,6 +13,7 @@ from pathlib import Path
 
 from indexer.failures import shown
 from indexer.probe import HEAD_BYTES, looks_like_media
+from indexer.side_cars import SideCars, is_side_car_of, side_car_of
 from search.catalog.records import FoundFile
 
 # Thumbnails, trash and other programs' own affairs: indexing them would only repeat the library.
@@ -55,14 +56,18 @@ def walk(root: bytes, recursive: bool = True, skipped: Collection[Path] = ()) ->
     """
     status = os.stat(root)  # noqa: PTH116 - names are bytes
     if not os.path.isdir(root):  # noqa: PTH112
-        yield _found(root, status)
+        beside = side_car_of(Path(os.fsdecode(root)))
+        yield _found(root, status, beside.state if beside else "")
         return
     os.scandir(root).close()  # raises now if it can't be listed
     yield from _Walk(root, recursive, skipped).below(root)
 
 
 def look(path: bytes, root: bytes, recursive: bool = True, skipped: Collection[Path] = ()) -> Iterator[Entry]:
-    """What `walk(root)` would give of one file below the root, or of one folder and what is below it."""
+    """What `walk(root)` would give of one file below the root, or of one folder and what is below it.
+
+    Of a side-car, whether it is still there or not: what it would give of the files that it belongs to.
+    """
     if path == root:
         yield from walk(root, recursive, skipped)
         return
@@ -71,12 +76,14 @@ def look(path: bytes, root: bytes, recursive: bool = True, skipped: Collection[P
     if not walk_.would_enter(parent):
         return
     with os.scandir(parent) as listing:
-        for entry in listing:
-            if entry.name == name:
-                folders: list[bytes] = []
-                yield from walk_.look(entry, folders)
-                for folder in folders:
-                    yield from walk_.below(folder)
+        entries = list(listing)
+    side_cars = SideCars(entries)
+    folders: list[bytes] = []
+    for entry in entries:
+        if entry.name == name or (is_side_car_of(name, entry.name) and not entry.is_dir(follow_symlinks=False)):
+            yield from walk_.look(entry, side_cars, folders)
+    for folder in folders:
+        yield from walk_.below(folder)
 
 
 class _Walk:
@@ -99,19 +106,20 @@ class _Walk:
             except OSError as error:
                 yield Unreadable(folder, f"{shown(folder)}: can't be listed: {os.strerror(error.errno or 0)}")
                 continue
+            side_cars = SideCars(entries)
             folders: list[bytes] = []
             for entry in entries:
-                yield from self.look(entry, folders)
+                yield from self.look(entry, side_cars, folders)
             waiting.extend(reversed(folders))
 
-    def look(self, entry: os.DirEntry[bytes], folders: list[bytes]) -> Iterator[Entry]:
+    def look(self, entry: os.DirEntry[bytes], side_cars: SideCars, folders: list[bytes]) -> Iterator[Entry]:
         """One entry: a file that is wanted comes out, a folder to walk is put into `folders`."""
         try:
             if entry.is_dir(follow_symlinks=False):
                 if self._recursive and entry.name not in _SKIPPED_FOLDERS and not self._is_out_of_bounds(entry):
                     folders.append(entry.path)
             elif self._is_wanted(entry):
-                yield _found(entry.path, entry.stat())
+                yield _found(entry.path, entry.stat(), side_cars.state(entry.name))
         except FileNotFoundError:
             return  # it went away between the listing and the look
         except OSError as error:
@@ -161,5 +169,11 @@ def _lies_in(path: bytes, root: bytes) -> bool:
     return path.startswith(root.rstrip(b"/") + b"/")
 
 
-def _found(path: bytes, status: os.stat_result) -> FoundFile:
-    return FoundFile(path=shown(path), path_bytes=path, size_bytes=status.st_size, modified_ns=status.st_mtime_ns)
+def _found(path: bytes, status: os.stat_result, side_car: str) -> FoundFile:
+    return FoundFile(
+        path=shown(path),
+        path_bytes=path,
+        size_bytes=status.st_size,
+        modified_ns=status.st_mtime_ns,
+        side_car=side_car,
+    )

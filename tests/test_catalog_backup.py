@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from catalog_world import add_library, add_space, found, index_all, vector
 
-from search.catalog import assets, backup, embeddings, jobs, keys, segments, sequence, spaces, text
+from search.catalog import assets, backup, embeddings, jobs, keys, segments, sequence, spaces, text, upgrading
 from search.catalog.database import Database
 from search.errors import CatalogError
 
@@ -71,6 +72,32 @@ def test_a_restored_catalogue_serves_the_same_and_gives_no_id_again(database: Da
     assert min(new_segments) > highest + 2
 
 
+def test_a_backup_of_an_older_medley_is_loaded_and_upgraded(database: Database, empty: Database) -> None:
+    lived_in(database)
+    assert backup.load(empty, io.BytesIO(as_of_the_first_revision(dumped(database)))) > 20
+    with database.read() as old, empty.read() as new:
+        assert assets.list_assets(new) == assets.list_assets(old)
+        assert upgrading.current(new) == upgrading.revisions()[-1]
+
+
+def as_of_the_first_revision(dump: bytes) -> bytes:
+    """The same rows without the columns that came later."""
+    older, place, dropped = b"", 0, None
+    while length := int.from_bytes(dump[place : place + 4], "little"):
+        part = msgspec.msgpack.decode(dump[place + 4 : place + 4 + length])
+        place += 4 + length
+        if "revision" in part:
+            part["revision"] = upgrading.revisions()[0]
+        elif "columns" in part:
+            dropped = part["columns"].index("side_car") if part["name"] == "asset" else None
+        for row in [part.get("columns", []), *part.get("rows", [])]:
+            if dropped is not None and row:
+                del row[dropped]
+        frame = msgspec.msgpack.encode(part)
+        older += len(frame).to_bytes(4, "little") + frame
+    return older + bytes(4)
+
+
 def test_a_restored_catalogue_is_another_one_for_snapshots(database: Database, empty: Database) -> None:
     lived_in(database)
     backup.load(empty, io.BytesIO(dumped(database)))
@@ -117,7 +144,7 @@ def test_a_damaged_backup_is_refused_and_nothing_is_loaded(database: Database, e
     noise = np.random.default_rng(1).bytes(500)
     damaged = [b"", b"\0\0\0\0", noise, whole[: len(whole) // 2], whole[:-4], whole[:9] + b"\xff" + whole[10:]]
     damaged.append(whole.replace(b"medley-catalogue-1", b"medley-catalogue-9"))
-    damaged.append(whole.replace(b"0001", b"9999"))
+    damaged.append(whole.replace(upgrading.revisions()[-1].encode(), b"9999"))
     damaged.append(whole.replace(b"path_bytes", b"path_bites"))
     for data in damaged:
         with pytest.raises(CatalogError):

@@ -10,12 +10,13 @@ import wave
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import media
 import pytest
 from library import Library
 from pictures import GREEN, save_coloured
 
 from indexer.decoder import DecoderPool, Items
-from indexer.items import DecodedItem, DecodeRequest, SegmentDraft, SoundItem
+from indexer.items import DecodedItem, DecodeRequest, SegmentDraft, SoundItem, SubtitleItem
 from indexer.walk import Unreadable, walk
 from search.catalog.database import Database
 from search.catalog.records import FoundFile
@@ -256,6 +257,47 @@ class TestContents:
         assert decoded == ["a.wav", "c.wav"]
         assert library.counts().indexed == 3
 
+    def test_words_beside_a_recording_belong_to_its_state(self, library: Library) -> None:
+        """Added, changed and taken away again: each time it is looked into once more, and only then."""
+        library.makers = (OnePerLine,)
+        media.write_wav(library.root / "talk.wav", media.tone(1))
+        media.write_wav(library.root / "talk.2.wav", media.tone(2))
+        beside = library.root / "talk.en.srt"
+        library.index()
+        said: list[list[str | None]] = []
+        for words in ("Hello there", "Good bye", None):
+            beside.write_text(f"1\n00:00:00,000 --> 00:00:01,000\n{words}\n") if words else beside.unlink()
+            assert library.scan().changed == 1
+            assert library.counts().pending == 1
+            library.work()
+            said.append([segment.text for segment in library.segments(library.all()[b"talk.wav"])])
+            assert library.scan().changed == 0
+        assert said == [["Hello there"], ["Good bye"], []]
+        assert library.segments(library.all()[b"talk.2.wav"]) == []
+
+    def test_a_recording_that_moves_with_its_words_keeps_them(
+        self, library: Library, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        library.makers = (OnePerLine,)
+        media.write_wav(library.root / "old.wav", media.tone(1))
+        (library.root / "old.de.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:01.000\nGuten Tag\n")
+        library.index()
+        before = library.segments(library.all()[b"old.wav"])
+        assert [segment.text for segment in before] == ["Guten Tag"]
+        (library.root / "deep").mkdir()
+        for name in ("old.wav", "old.de.vtt"):
+            (library.root / name).rename(library.root / "deep" / name.replace("old", "new"))
+        decode, asked = library.pool.decode, []
+        monkeypatch.setattr(library.pool, "decode", lambda request: asked.append(request) or decode(request))
+        library.index()
+        assert library.segments(library.all()[b"new.wav"]) == before
+        assert not asked
+        (library.root / "deep" / "new.wav").rename(library.root / "alone.wav")
+        library.index()
+        assert set(library.all()) == {b"alone.wav"}
+        assert library.segments(library.all()[b"alone.wav"]) == []
+        assert len(asked) == 1
+
     def test_a_touched_file_is_not_decoded_again(self, library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
         path = save_coloured(library.root / "a.jpg", 1)
         library.index()
@@ -275,6 +317,18 @@ class TestContents:
         assert len(after) == 1
         assert after.keys() != before.keys()
         assert list(after.values()) != list(before.values())
+
+
+class OnePerLine:
+    """A segment for every line of subtitles."""
+
+    def feed(self, item: DecodedItem) -> Iterable[SegmentDraft]:
+        if isinstance(item, SubtitleItem):
+            for start, end, words in item.lines:
+                yield SegmentDraft(Signal.SPEECH, start, end, words)
+
+    def finish(self) -> Iterable[SegmentDraft]:
+        return ()
 
 
 class OnePerSound:

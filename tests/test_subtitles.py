@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import media
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from indexer import audio, video
 from indexer.captions import captions
 from indexer.items import SubtitleItem
+from indexer.side_cars import side_car_of
 from indexer.subtitles import parse, to_srt, to_vtt
 from search.catalog.records import SegmentRecord
 from search.settings import Settings
@@ -81,6 +83,35 @@ def test_a_side_car_of_another_file_is_not_used(tmp_path: Path, settings: Settin
     path = media.write_wav(tmp_path / "talk.wav", media.tone(1))
     (tmp_path / "talk2.srt").write_text(SRT, "utf-8")
     assert not subtitles(list(audio.decode(media.request(path, settings))))
+
+
+@pytest.mark.parametrize(
+    ("media_name", "files", "used"),
+    [
+        (b"talk.mp4", [b"talk.vtt", b"talk.en.srt", b"talk.srt"], ".srt"),
+        (b"talk.mp4", [b"talk.mp4.srt", b"talk.en.srt"], ".mp4.srt"),
+        (b"talk.mp4", [b"talk.pt-BR.forced.SRT"], ".pt-BR.forced.SRT"),
+        (b"talk.mp4", [b"talk.2.srt", b"talkative.srt", b"talk.txt", b"Talk.srt"], None),
+        (b"talk.jpg", [b"talk.srt"], None),
+        (b"song.\xff.flac", [b"song.\xff.lrc"], ".lrc"),
+    ],
+)
+def test_which_side_car_belongs_to_a_file(
+    tmp_path: Path, media_name: bytes, files: list[bytes], used: str | None
+) -> None:
+    for name in files:
+        (tmp_path / os.fsdecode(name)).write_text("words")
+    found = side_car_of(tmp_path / os.fsdecode(media_name))
+    assert (found and found.ending) == used
+    if used == ".pt-BR.forced.SRT":
+        assert found
+        assert found.language == "pt-BR"
+
+
+def test_a_folder_or_pipe_of_that_name_is_no_side_car(tmp_path: Path) -> None:
+    (tmp_path / "talk.srt").mkdir()
+    os.mkfifo(tmp_path / "talk.vtt")
+    assert side_car_of(tmp_path / "talk.wav") is None
 
 
 def test_huge_subtitles_are_left_out_with_the_setting_and_the_file_is_kept(tmp_path: Path, settings: Settings) -> None:

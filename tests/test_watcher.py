@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import media
 import msgspec
 import pytest
 from library import Library
@@ -74,6 +75,20 @@ def test_new_moved_and_removed_files_are_noticed(library: Library) -> None:
         (library.root / "second.jpg").unlink()
         soon(lambda: names(library, "missing") == {b"second.jpg"})
         assert names(library, "indexed") == {b"renamed.jpg"}
+
+
+def test_words_put_beside_a_recording_are_noticed(library: Library) -> None:
+    media.write_wav(library.root / "talk.wav", media.tone(1))
+    media.write_wav(library.root / "other.wav", media.tone(2))
+    library.makers = ()
+    library.index()
+    beside = library.root / "talk.srt"
+    with watching(library):
+        for change in (lambda: beside.write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n"), beside.unlink):
+            change()
+            soon(lambda: names(library, "pending") == {b"talk.wav"})
+            library.work()
+            assert names(library, "indexed") == {b"talk.wav", b"other.wav"}
 
 
 def test_a_folder_that_is_moved_in_or_out_is_taken_whole(library: Library, tmp_path: Path) -> None:

@@ -28,7 +28,17 @@ from search.filters import Condition
 
 _CHUNK = 5000
 _PATHS_LOCK = 0x4D65 << 40  # the range of advisory locks that stand for sources' paths
-_NEW_COLUMNS = ("id", "source_id", "path", "path_bytes", "size_bytes", "modified_ns", "status", "created_at")
+_NEW_COLUMNS = (
+    "id",
+    "source_id",
+    "path",
+    "path_bytes",
+    "size_bytes",
+    "modified_ns",
+    "side_car",
+    "status",
+    "created_at",
+)
 _AS_NEW = {
     "status": "pending",
     "attempts": 0,
@@ -57,7 +67,7 @@ def sync_assets(
         row = known.get(file.path_bytes)
         if row is None:
             continue
-        if (row.size_bytes, row.modified_ns) != (file.size_bytes, file.modified_ns):
+        if row.state != file.state:
             changed.append((row, file))
         elif row.status == "missing":
             returned.append(row)
@@ -92,7 +102,7 @@ def _known(connection: Connection, source_id: int, paths: Sequence[bytes]) -> di
 def _add(connection: Connection, source_id: int, files: Sequence[FoundFile], now: float) -> dict[bytes, int]:
     ids = new_ids(connection, asset, len(files))
     rows = [
-        (new_id, source_id, clean_text(file.path), file.path_bytes, file.size_bytes, file.modified_ns, "pending", now)
+        (new_id, source_id, clean_text(file.path), file.path_bytes, *file.state, "pending", now)
         for new_id, file in zip(ids, files, strict=True)
     ]
     insert_rows(connection, asset, _NEW_COLUMNS, rows)
@@ -105,9 +115,21 @@ def _mark_changed(connection: Connection, changed: Sequence[tuple[AssetRecord, F
     # The old segments stay searchable until the new ones replace them, unless the file was away.
     remove_segments_of(connection, [row.id for row, _ in changed if row.status == "missing"])
     statement = update(asset).where(asset.c.id == bindparam("of_asset"))
-    statement = statement.values(size_bytes=bindparam("size"), modified_ns=bindparam("time"), **_AS_NEW)
-    rows = [{"of_asset": row.id, "size": file.size_bytes, "time": file.modified_ns} for row, file in changed]
-    connection.execute(statement, rows)
+    statement = statement.values(
+        size_bytes=bindparam("size"),
+        modified_ns=bindparam("time"),
+        side_car=bindparam("beside"),
+        content_hash=bindparam("hash"),
+        **_AS_NEW,
+    )
+    connection.execute(statement, [_changed_values(row, file) for row, file in changed])
+
+
+def _changed_values(row: AssetRecord, file: FoundFile) -> dict[str, object]:
+    # With other words beside it, the same contents make other segments: that they are known means nothing.
+    known = row.content_hash if row.side_car == file.side_car else None
+    size, time, beside = file.state
+    return {"of_asset": row.id, "size": size, "time": time, "beside": beside, "hash": known}
 
 
 def _bring_back(connection: Connection, returned: Sequence[AssetRecord]) -> None:
@@ -161,7 +183,10 @@ def set_missing(connection: Connection, asset_ids: Sequence[int]) -> None:
 
 
 def move_asset(connection: Connection, asset_id: int, source_id: int, found: FoundFile) -> None:
-    """The file lies elsewhere now: keep its segments and vectors. A fresh asset of the new place gives way."""
+    """The file lies elsewhere now: keep its segments and vectors. A fresh asset of the new place gives way.
+
+    If other words lie beside it there, it is pending at once.
+    """
     _lock_paths(connection, source_id)
     occupant = _known(connection, source_id, [found.path_bytes]).get(found.path_bytes)
     if occupant is not None and occupant.id != asset_id:
@@ -177,6 +202,8 @@ def move_asset(connection: Connection, asset_id: int, source_id: int, found: Fou
     _set(connection, [asset_id], **values)
     if moved.status == "missing":
         _bring_back(connection, [moved])
+    if moved.side_car != found.side_car:
+        _mark_changed(connection, [(get_asset(connection, asset_id), found)])
 
 
 def get_asset(connection: Connection, asset_id: int) -> AssetRecord:

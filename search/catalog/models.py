@@ -62,6 +62,7 @@ asset = Table(
     Column("kind", String(8)),  # image, video, audio; unknown until probed
     Column("size_bytes", BigInteger, nullable=False),
     Column("modified_ns", BigInteger, nullable=False),
+    Column("side_car", Text, nullable=False, server_default=""),  # state of the words beside it; see FoundFile
     Column("content_hash", String(64)),  # blake2b-256 of the bytes, hex
     Column("status", String(16), nullable=False),  # pending, working, indexed, quarantined, missing
     Column("attempts", Integer, nullable=False, server_default="0"),

@@ -30,6 +30,12 @@ class FoundFile(Struct, frozen=True, kw_only=True):
     path_bytes: bytes  # for the file system
     size_bytes: int
     modified_ns: int
+    side_car: str = ""  # the state of the words that lie beside it; empty: there are none
+
+    @property
+    def state(self) -> tuple[int, int, str]:
+        """Another value whenever the file must be looked into again."""
+        return self.size_bytes, self.modified_ns, self.side_car
 
 
 class NewSegment(Struct, frozen=True, kw_only=True):
@@ -77,6 +83,7 @@ class AssetRecord(Struct, frozen=True):
     kind: str | None
     size_bytes: int
     modified_ns: int
+    side_car: str
     content_hash: str | None
     status: str
     attempts: int
@@ -97,6 +104,11 @@ class AssetRecord(Struct, frozen=True):
     perceptual_hash: bytes | None
     created_at: float
     indexed_at: float | None
+
+    @property
+    def state(self) -> tuple[int, int, str]:
+        """As `FoundFile.state`, when it was last seen."""
+        return self.size_bytes, self.modified_ns, self.side_car
 
 
 class SegmentRecord(Struct, frozen=True):
