@@ -5,7 +5,6 @@ Knows files and headers; knows no catalogue.
 
 from __future__ import annotations
 
-import mimetypes
 import os
 import re
 import stat
@@ -19,6 +18,7 @@ from litestar import Response
 from litestar.response import Stream
 
 from api.problems import HttpError
+from indexer.probe import AUDIO_SUFFIXES, IMAGE_SUFFIXES, RAW_SUFFIXES, VIDEO_SUFFIXES
 from search.errors import NotFoundError
 
 CHUNK_BYTES = 256 * 1024
@@ -27,24 +27,72 @@ ASK_AGAIN = "private, no-cache"
 # What a browser may render of a stranger's file: nothing but the media itself.
 _SANDBOX = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-_SAFE_TYPES = ("image/", "video/", "audio/")
-# Not known to every platform's table.
+_KINDS = ((IMAGE_SUFFIXES | RAW_SUFFIXES, "image"), (AUDIO_SUFFIXES, "audio"), (VIDEO_SUFFIXES, "video"))
+# Written down here, because each platform's own table knows others. What is not named follows from the suffix.
 _TYPES = {
+    ".3g2": "video/3gpp2",
+    ".3gp": "video/3gpp",
+    ".aif": "audio/aiff",
+    ".aifc": "audio/aiff",
+    ".asf": "video/x-ms-asf",
+    ".au": "audio/basic",
+    ".avi": "video/x-msvideo",
+    ".awb": "audio/amr-wb",
+    ".cur": "image/x-icon",
+    ".dib": "image/bmp",
+    ".f4v": "video/mp4",
+    ".hif": "image/heif",
+    ".ico": "image/x-icon",
+    ".j2c": "image/j2c",
+    ".j2k": "image/j2c",
+    ".jfif": "image/jpeg",
+    ".jpc": "image/j2c",
+    ".jpe": "image/jpeg",
+    ".jpf": "image/jpx",
+    ".jpg": "image/jpeg",
+    ".m2ts": "video/mp2t",
     ".m4a": "audio/mp4",
-    ".heic": "image/heic",
-    ".avif": "image/avif",
-    ".flac": "audio/flac",
+    ".m4b": "audio/mp4",
+    ".m4v": "video/mp4",
+    ".mka": "audio/x-matroska",
     ".mkv": "video/x-matroska",
-    ".webp": "image/webp",
+    ".mov": "video/quicktime",
+    ".mp2": "audio/mpeg",
+    ".mp3": "audio/mpeg",
+    ".mpg": "video/mpeg",
+    ".mpo": "image/jpeg",
+    ".mts": "video/mp2t",
+    ".oga": "audio/ogg",
+    ".ogv": "video/ogg",
+    ".opus": "audio/ogg",
+    ".psd": "image/vnd.adobe.photoshop",
+    ".qt": "video/quicktime",
+    ".snd": "audio/basic",
+    ".spx": "audio/ogg",
+    ".svg": "application/octet-stream",  # can hold a script
+    ".svgz": "application/octet-stream",
+    ".tif": "image/tiff",
+    ".ts": "video/mp2t",
+    ".vob": "video/mpeg",
+    ".wma": "audio/x-ms-wma",
+    ".wmv": "video/x-ms-wmv",
 }
+# Suffixes that are their type's registered name.
+_REGISTERED = re.compile(
+    r"\.(aac|ac3|aiff|amr|apng|avif|bmp|eac3|flac|gif|hei[cf]|jp2|jpeg|jpx|mp4|mpeg|ogg|png|tiff|wav|webm|webp)"
+)
 
 
 def media_type_of(name: str) -> str:
     """The type by suffix, if it is one that a browser plays or shows and can't execute."""
     suffix = Path(name).suffix.lower()
-    guessed = _TYPES.get(suffix) or mimetypes.types_map.get(suffix, "")
-    executable = "svg" in guessed or "xml" in guessed
-    return guessed if guessed.startswith(_SAFE_TYPES) and not executable else "application/octet-stream"
+    if suffix in _TYPES:
+        return _TYPES[suffix]
+    prefix = "" if _REGISTERED.fullmatch(suffix) else "x-"
+    for suffixes, kind in _KINDS:
+        if suffix in suffixes:
+            return f"{kind}/{prefix}{suffix[1:]}"
+    return "application/octet-stream"
 
 
 class OpenFile:

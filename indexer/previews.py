@@ -133,12 +133,8 @@ class Previews:
                 out.write(piece)
 
     def _waveform(self, path: Path, start: float, end: float | None, file: Path) -> None:
-        if end is None:  # twice through the sound, because how long it is decides where a sample is drawn
-            samples = sum(len(piece) for piece in self._sound(path, start, None))
-        else:
-            samples = int((end - start) * SAMPLE_RATE_HZ)
         seconds = None if end is None else end - start
-        picture = waveform_picture(self._sound(path, start, seconds), samples)
+        picture = waveform_picture(self._sound(path, start, seconds))
         Image.fromarray(picture).save(file, "WEBP", lossless=True)
 
     def _spectrogram(self, path: Path, start: float, seconds: float, file: Path) -> None:

@@ -15,6 +15,7 @@ from search.spaces.mel import log_mel
 SPECTROGRAM_HEIGHT = 160
 WAVEFORM_HEIGHT = 120
 WIDTH = 640
+_PEAKS_PER_COLUMN = 64  # kept while a sound is read: the place of a peak is true to a 32nd of a column
 _RANGE_BELS = 8.0  # 80 dB below the loudest are shown
 # Black over violet and orange to pale yellow: brightness rises evenly, so it also reads in grey.
 _COLOURS = np.array(
@@ -57,14 +58,9 @@ def _averaged(level: np.ndarray, width: int) -> np.ndarray:
     return np.add.reduceat(level, edges, axis=1) / np.diff([*edges, frames])
 
 
-def waveform_picture(pieces: Iterable[Waveform], samples: int, width: int = WIDTH) -> np.ndarray:
-    """`(120, width, 4) uint8` on a clear ground, from pieces that hold about `samples` together."""
-    peaks = np.zeros(width, np.float32)
-    place = 0
-    for piece in pieces:
-        columns = np.minimum((place + np.arange(len(piece))) * width // max(1, samples), width - 1)
-        np.maximum.at(peaks, columns, np.abs(piece))
-        place += len(piece)
+def waveform_picture(pieces: Iterable[Waveform], width: int = WIDTH) -> np.ndarray:
+    """`(120, width, 4) uint8` on a clear ground, from pieces of any length."""
+    peaks = _columns(_peaks(pieces, _PEAKS_PER_COLUMN * width), width)
     half = WAVEFORM_HEIGHT / 2
     # Loudness is heard on a curved scale; the root keeps quiet speech visible beside a shout.
     heights = np.maximum(1, np.sqrt(peaks / max(float(peaks.max()), 1e-4)) * (half - 2))
@@ -72,3 +68,27 @@ def waveform_picture(pieces: Iterable[Waveform], samples: int, width: int = WIDT
     picture = np.zeros((WAVEFORM_HEIGHT, width, 4), np.uint8)
     picture[distance <= heights[None]] = _LINE
     return picture
+
+
+def _peaks(pieces: Iterable[Waveform], most: int) -> np.ndarray:
+    """`(n,) float32`, n <= most: the peaks of equal stretches, however long the sound turns out to be."""
+    stretch = 1  # samples; doubles whenever there are too many
+    peaks = rest = np.zeros(0, np.float32)
+    for piece in pieces:
+        rest = np.concatenate([rest, np.abs(piece)])
+        whole = len(rest) // stretch * stretch
+        peaks = np.concatenate([peaks, rest[:whole].reshape(-1, stretch).max(axis=1)])
+        rest = rest[whole:]
+        while len(peaks) > most:
+            odd = peaks[len(peaks) // 2 * 2 :]
+            peaks = peaks[: len(peaks) // 2 * 2].reshape(-1, 2).max(axis=1)
+            rest = np.concatenate([np.repeat(odd, stretch), rest])  # half of the next stretch
+            stretch *= 2
+    return np.append(peaks, rest.max()) if len(rest) else peaks
+
+
+def _columns(peaks: np.ndarray, width: int) -> np.ndarray:
+    """Peaks gathered (or repeated) to `width`; silence where there are none."""
+    if len(peaks) <= width:
+        return peaks[np.arange(width) * len(peaks) // width] if len(peaks) else np.zeros(width, np.float32)
+    return np.maximum.reduceat(peaks, np.arange(width) * len(peaks) // width)

@@ -68,6 +68,10 @@ class World:
         """A recording that exists already, indexed with these passages; returns the asset's id."""
         return self._index(path, "audio", [(Signal.SPEECH, words, start, end) for start, end, words in passages])
 
+    def video(self, path: Path, frames: Sequence[tuple[float, float, str]]) -> int:
+        """A video that exists already, indexed with frames that stand for stretches; returns the asset's id."""
+        return self._index(path, "video", [(Signal.FRAME, colour, start, end) for start, end, colour in frames])
+
     def _index(self, path: Path, kind: str, parts: Sequence[tuple[Signal, str, float | None, float | None]]) -> int:
         facts = path.stat()
         found = FoundFile(
@@ -79,7 +83,7 @@ class World:
                 signal=signal,
                 start_seconds=start,
                 end_seconds=end,
-                text=None if signal is Signal.IMAGE else words,
+                text=None if signal in (Signal.IMAGE, Signal.FRAME) else words,
                 vectors={space_id: vector_of(words)},
             )
             for signal, words, start, end in parts

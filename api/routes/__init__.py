@@ -36,6 +36,7 @@ ROUTES = (
     segments.thumbnail,
     segments.preview,
     segments.spectrogram,
+    segments.segment_waveform,
     segments.subtitles,
     segments.asset_thumbnail,
     segments.waveform,

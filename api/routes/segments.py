@@ -30,6 +30,8 @@ STILL_SECONDS = 6.0
 
 MAX_PASSAGES = 100_000  # a day of speech has ten thousand
 
+_CAPTION_TYPES = {"srt": "application/x-subrip; charset=utf-8", "vtt": "text/vtt"}  # Litestar adds text's charset
+
 Form = Annotated[Literal["srt", "vtt"], QueryParameter(name="format", description="SubRip or WebVTT.", required=False)]
 Size = Annotated[Literal[256, 512, 1024], QueryParameter(description="Longest side in pixels.", required=False)]
 
@@ -86,18 +88,29 @@ def preview(request: Request[Any, Any, Any], service: Injected, segment_id: Id) 
 def spectrogram(request: Request[Any, Any, Any], service: Injected, segment_id: Id) -> Response[Any]:
     """A WebP picture of the moment's sound: time to the right, pitch upwards."""
     segment, asset = _found(service, segment_id)
-    if segment.start_seconds is None or segment.end_seconds is None:
-        raise NotFoundError(f"segment {segment_id} is no stretch of sound")
-    made = service.previews.spectrogram(service.real_path(asset), segment.start_seconds, segment.end_seconds)
-    return _sent(request, service, made)
+    start, end = _stretch(segment)
+    return _sent(request, service, service.previews.spectrogram(service.real_path(asset), start, end))
+
+
+@get(
+    "/v1/segments/{segment_id:str}/waveform",
+    sync_to_thread=True,
+    opt=_CACHED,
+    responses={**documented(404, 422), 200: documented_file("The picture.", "image/webp")},
+    tags=["library"],
+)
+def segment_waveform(request: Request[Any, Any, Any], service: Injected, segment_id: Id) -> Response[Any]:
+    """A WebP picture of the moment's loudness."""
+    segment, asset = _found(service, segment_id)
+    start, end = _stretch(segment)
+    return _sent(request, service, service.previews.waveform(service.real_path(asset), start, end))
 
 
 @get(
     "/v1/assets/{asset_id:str}/subtitles",
     sync_to_thread=True,
     opt={"scope": "read"},
-    media_type="text/plain; charset=utf-8",
-    responses={**documented(404, 422), 200: documented_file("The picture.", "image/webp")},
+    responses={**documented(404), 200: documented_file("The subtitles, as text in UTF-8.")},
     tags=["library"],
 )
 def subtitles(service: Injected, asset_id: Id, form: Form = "vtt") -> Response[str]:
@@ -105,8 +118,7 @@ def subtitles(service: Injected, asset_id: Id, form: Form = "vtt") -> Response[s
     asset = _asset(service, asset_id)
     with service.database.read() as connection:
         spoken = segments.segments_of(connection, asset.id, Signal.SPEECH, limit=MAX_PASSAGES)
-    media_type = "text/vtt" if form == "vtt" else "application/x-subrip"
-    return Response(captions(spoken, form), media_type=f"{media_type}; charset=utf-8")
+    return Response(captions(spoken, form), media_type=_CAPTION_TYPES[form])
 
 
 @get(
@@ -152,6 +164,12 @@ def _found(service: Service, segment_id: str) -> tuple[SegmentRecord, AssetRecor
     if segment is None or segment.asset is None:
         raise NotFoundError(f"there is no segment {segment_id}")
     return segment, segment.asset
+
+
+def _stretch(segment: SegmentRecord) -> tuple[float, float]:
+    if segment.start_seconds is None or segment.end_seconds is None:
+        raise NotFoundError(f"segment {segment.id} is no stretch of time")
+    return segment.start_seconds, segment.end_seconds
 
 
 def _asset(service: Service, asset_id: str) -> AssetRecord:
