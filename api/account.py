@@ -20,6 +20,7 @@ def account(database: Database) -> Status:
         found = sources.list_sources(connection)
     return Status(
         assets=asset_counts(counts),
+        unread=counts.unread,
         kinds=dict(counts.by_kind),
         segments=dict(counts.segments),
         sources=[source_view(record) for record in found],

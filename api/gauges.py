@@ -74,6 +74,7 @@ class LibraryGauges:
             "missing": counts.missing,
         }
         yield gauge("medley_assets", "Known files by state.", [({"state": k}, v) for k, v in by_status.items()])
+        yield gauge("medley_unread_assets", "Searchable files whose text is still to be read.", [({}, counts.unread)])
         yield gauge("medley_segments", "Segments by signal.", [({"signal": k}, v) for k, v in counts.segments.items()])
         overdue = max(0.0, time.time() - due) if due is not None else 0.0
         yield gauge("medley_queue_overdue_seconds", "How long the oldest work has been waiting.", [({}, overdue)])

@@ -173,6 +173,7 @@ class Status(Struct, frozen=True, kw_only=True):
     """The account of the whole library."""
 
     assets: AssetCounts
+    unread: int  # of the indexed files: there may be text in them that is still to be read
     kinds: dict[str, int]
     segments: dict[str, int]
     sources: list[SourceView]

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from api.metrics import resident_bytes
 from indexer.worker import Progress
 
-OUTCOMES = ("indexed", "unchanged", "moved", "retried", "quarantined")
+OUTCOMES = ("indexed", "read", "unchanged", "moved", "retried", "quarantined")
 STAGES = ("decode", "encode", "write")
 
 

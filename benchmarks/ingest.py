@@ -161,8 +161,11 @@ class Ingestion:
                 source = sources.add_source(connection, str(self._paths[0].parent))
             with DecoderPool(settings, self._processes) as pool, Peak() as peak:
                 scan_source(database, source, settings)
-                makers = open_makers(settings).factories
-                worker = Worker(settings, database, lambda: {space_id: self._space}, pool.decode, makers)
+                makers = open_makers(settings)
+                spaces_of = {space_id: self._space}
+                worker = Worker(
+                    settings, database, lambda: spaces_of, pool.decode, makers.factories, reading=makers.reading
+                )
                 worker.run(threading.Event(), until_idle=True)
             with database.read() as connection:
                 assert assets.counts(connection).indexed == len(self._paths)

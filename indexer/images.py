@@ -92,12 +92,14 @@ def _decode(request: DecodeRequest, source: Source) -> tuple[Facts, PictureItem]
     facts = msgspec.structs.replace(facts, width=width, height=height, perceptual_hash=_hash(small))
     fitted: dict[ImageInput, Picture] = {wanted: fit(small, wanted) for wanted in set(request.image_inputs.values())}
     pictures = {space: fitted[wanted] for space, wanted in request.image_inputs.items()}
-    readable: Picture | None
+    readable: Picture | None = None
+    has_text = request.want_text and not request.whole_side and looks_like_text(np.asarray(small))
     if request.whole_side:
         readable = _within(small, request.whole_side)
-    else:
-        readable = _readable(source, request.limits, small, max(width, height)) if request.want_text else None
-    return Facts(Kind.IMAGE, facts, note), PictureItem(Signal.IMAGE, pictures, readable=readable)
+    elif has_text and request.text_now:
+        readable = _readable(source, request.limits, small, max(width, height))
+    unread = has_text and readable is None
+    return Facts(Kind.IMAGE, facts, note), PictureItem(Signal.IMAGE, pictures, readable=readable, unread=unread)
 
 
 def _hash(image: Image.Image) -> bytes | None:
@@ -176,10 +178,8 @@ def _note(image: Image.Image) -> str | None:
     return None
 
 
-def _readable(source: Source, limits: Limits, small: Image.Image, longest: int) -> Picture | None:
-    """A picture large enough to read text from, if `small` looks as if there were any."""
-    if not looks_like_text(np.asarray(small)):
-        return None
+def _readable(source: Source, limits: Limits, small: Image.Image, longest: int) -> Picture:
+    """A picture large enough to read text from."""
     if max(small.size) < min(READABLE_SIDE, longest):
         with _opened(source, limits) as image:
             share = READABLE_SIDE / longest

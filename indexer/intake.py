@@ -89,6 +89,8 @@ class Intake:
             with self._database.write() as connection:  # pending again, as the file it is now
                 assets.sync_assets(connection, asset.source_id, [found])
             return Settled()
+        if asset.only_reading:
+            return Decode(asset.content_hash or "")
         self._check_size(found)
         content_hash = hash_file(path)
         self.check_unchanged(asset)
@@ -175,6 +177,7 @@ class Intake:
             facts=AssetFacts(**{name: getattr(twin, name) for name in AssetFacts.__struct_fields__}),
             segments=[_again(record, vectors[record.id]) for record in records],
             note=twin.note,
+            unread=twin.unread,
         )
 
 

@@ -39,7 +39,8 @@ class DecodeRequest:
     limits: Limits
     image_inputs: Mapping[int, ImageInput]  # by space id
     want_sound_track: bool = True
-    want_text: bool = True  # also send pictures large enough to read text from
+    want_text: bool = True  # also send frames, and say of images, that look like text
+    text_now: bool = False  # send the images, too: whole, large enough to be read
     whole_side: int = 0  # for queries: send an image as `readable` whatever is in it, no side longer than this
 
 
@@ -61,6 +62,7 @@ class PictureItem:
     start_seconds: float | None = None
     end_seconds: float | None = None
     readable: Picture | None = None  # larger, for text recognition; only when it looks like text
+    unread: bool = False  # it looks like text, but was not sent to be read
 
 
 @dataclass(frozen=True)

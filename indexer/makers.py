@@ -23,7 +23,8 @@ from search.settings import Settings
 class Makers:
     """Factories of segment makers for one worker, and the models behind them."""
 
-    factories: Sequence[MakerFactory]
+    factories: Sequence[MakerFactory]  # of everything
+    reading: Sequence[MakerFactory]  # of text seen alone, for second visits
     transcriber: Transcriber | None
     reader: TextReader | None
 
@@ -43,9 +44,8 @@ def open_makers(settings: Settings) -> Makers:
         factories.append(lambda: SpeechSegmenter(transcriber, settings.speech_language))
     if settings.sound:
         factories.append(SoundSegmenter)
-    if reader:
-        factories.append(lambda: TextSegmenter(reader))
-    return Makers(factories, transcriber, reader)
+    reading: list[MakerFactory] = [lambda: TextSegmenter(reader)] if reader else []
+    return Makers([*factories, *reading], reading, transcriber, reader)
 
 
 def open_transcriber(settings: Settings) -> Transcriber:

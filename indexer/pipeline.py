@@ -56,6 +56,7 @@ class Work:
     check_unchanged: Callable[[AssetRecord], None]
     decode: Callable[[DecodeRequest], Items]
     segmenter: Segmenter
+    reading: Segmenter  # of text alone, for assets that are searchable already
     write: Callable[[Sequence[Outcome]], None]
     interrupt: Callable[[], None]  # end the decoding that is going on, now
     limits: Limits
@@ -145,17 +146,25 @@ class Pipeline:
             self._settle(Outcome(asset, verdict))
 
     def _decode(self, task: Task) -> None:
-        inputs = image_inputs(task.spaces)
+        only_reading = task.asset.only_reading
+        inputs = {} if only_reading else image_inputs(task.spaces)
         request = DecodeRequest(
-            path_of(task.asset), self._work.limits, inputs, self._work.want_sound_track, self._work.want_text
+            path_of(task.asset),
+            self._work.limits,
+            inputs,
+            want_sound_track=self._work.want_sound_track and not only_reading,
+            want_text=self._work.want_text,
+            text_now=only_reading,
         )
+        segmenter = self._work.reading if only_reading else self._work.segmenter
         try:
             # Closed at once, so that the child of a file given up half-way is free (and dead) before the next.
             with closing(self._work.decode(request)) as items:
                 seen = MediaCounter(items)
-                for made in self._work.segmenter.segment(seen):
+                for made in segmenter.segment(seen):
                     self._take(task, made)
             self._work.check_unchanged(task.asset)
+            task.unread = seen.unread
             if task.facts is None or (seen.media == 0 and (inputs or request.want_sound_track)):
                 raise PermanentMediaError("holds no picture and no sound")
         except _Stopped:

@@ -14,7 +14,7 @@ from indexer.intake import Later, Settled, Unchanged
 from indexer.task import Outcome
 from search.catalog import queue
 from search.catalog.database import Database
-from search.catalog.records import IndexedAsset
+from search.catalog.records import AssetRecord, IndexedAsset, ReadAsset
 from search.errors import CatalogError, MediaError, PermanentMediaError
 from search.settings import Settings
 
@@ -39,6 +39,13 @@ class Quarantine:
     reason: str
 
 
+def given_up(asset: AssetRecord, reason: str) -> Quarantine | ReadAsset:
+    """What becomes of an asset that nobody should try again: one that is searchable only stays unread."""
+    if asset.only_reading:
+        return ReadAsset(asset_id=asset.id, segments=(), note=f"text in it could not be read: {reason}")
+    return Quarantine(reason)
+
+
 @dataclass
 class Tally:
     """What has been recorded so far."""
@@ -48,6 +55,7 @@ class Tally:
     moved: int = 0
     retried: int = 0
     quarantined: int = 0
+    read: int = 0  # second visits, for the text in pictures that were searchable already
     segments: int = 0
     bytes: int = 0
     last_path: str = ""
@@ -92,29 +100,33 @@ class Recorder:
     def _write(self, outcomes: Sequence[Outcome]) -> set[int]:
         results = [outcome.result for outcome in outcomes if isinstance(outcome.result, IndexedAsset)]
         unchanged = [outcome.asset.id for outcome in outcomes if isinstance(outcome.result, Unchanged)]
+        read = [outcome.result for outcome in outcomes if isinstance(outcome.result, ReadAsset)]
         with self._database.write() as connection:
             queue.hold(connection, self._owner, [outcome.asset.id for outcome in outcomes])
             for outcome in outcomes:
                 asset_id = outcome.asset.id
                 match self.decide(outcome):
+                    case ReadAsset() as unreadable:
+                        read.append(unreadable)
                     case Quarantine(reason):
                         queue.quarantine(connection, self._owner, asset_id, reason)
                     case Retry(reason, not_before, counts):
                         queue.retry_later(connection, self._owner, asset_id, reason, not_before, counts=counts)
             written = queue.finish_unchanged(connection, self._owner, unchanged) if unchanged else set()
+            written |= queue.finish_reading(connection, self._owner, read)
             return written | queue.finish(connection, self._owner, results)
 
-    def decide(self, outcome: Outcome) -> Retry | Quarantine | None:
+    def decide(self, outcome: Outcome) -> Retry | Quarantine | ReadAsset | None:
         """What becomes of an asset that was not indexed; None for all others."""
         asset, result = outcome.asset, outcome.result
         if isinstance(result, Later):
             return Retry(result.reason, result.not_before, counts=False)
         if isinstance(result, PermanentMediaError):
-            return Quarantine(str(result))
+            return given_up(asset, str(result))
         if not isinstance(result, MediaError):
             return None
         if asset.attempts >= self._settings.max_attempts:
-            return Quarantine(f"{result} (tried {asset.attempts} times)")
+            return given_up(asset, f"{result} (tried {asset.attempts} times)")
         wait = retry_seconds(asset.attempts, self._settings.retry_seconds, self._jitter())
         return Retry(str(result), self._clock() + wait, counts=True)
 
@@ -127,11 +139,14 @@ class Recorder:
                 tally.indexed += 1
                 tally.segments += len(result.segments)
                 tally.bytes += asset.size_bytes
+            elif isinstance(result, ReadAsset) and asset.id in written:
+                tally.read += 1
+                tally.segments += len(result.segments)
             elif isinstance(result, Unchanged):
                 tally.unchanged += 1
             elif isinstance(result, Settled):
                 tally.moved += result.moved
             elif isinstance(result, MediaError):
-                permanent = isinstance(self.decide(outcome), Quarantine)
-                tally.quarantined += permanent
-                tally.retried += not permanent
+                decision = self.decide(outcome)
+                tally.quarantined += isinstance(decision, Quarantine)
+                tally.retried += isinstance(decision, Retry)

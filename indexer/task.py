@@ -14,7 +14,7 @@ from indexer.embedder import SegmentVectors, Spaces
 from indexer.intake import Later, Settled, Unchanged
 from indexer.items import DecodedItem, Facts, PictureItem, SegmentDraft, SoundItem
 from indexer.segmenter import SpokenLanguages
-from search.catalog.records import AssetRecord, IndexedAsset, NewSegment
+from search.catalog.records import AssetRecord, IndexedAsset, NewSegment, ReadAsset
 from search.errors import MediaError
 from search.spaces.space import Space
 
@@ -24,7 +24,7 @@ class Outcome:
     """How the work on one asset ended."""
 
     asset: AssetRecord
-    result: IndexedAsset | Unchanged | Settled | Later | MediaError
+    result: IndexedAsset | ReadAsset | Unchanged | Settled | Later | MediaError
 
 
 @dataclass
@@ -36,6 +36,7 @@ class Task:
     spaces: Spaces
     facts: Facts | None = None
     notes: list[str] = field(default_factory=list)
+    unread: bool = False  # there may be text in it, left for a second visit
     languages: SpokenLanguages = field(default_factory=SpokenLanguages)
     segments: list[NewSegment | None] = field(default_factory=list)
     waiting: int = 0  # drafts sent to the encoder that have no vectors yet
@@ -59,15 +60,17 @@ class StageSeconds:
 
 
 class MediaCounter:
-    """Passes items on and counts those that are media."""
+    """Passes items on, counts those that are media, and notices text that is left for later."""
 
     def __init__(self, items: Iterator[DecodedItem]) -> None:
         self._items = items
         self.media = 0
+        self.unread = False
 
     def __iter__(self) -> Iterator[DecodedItem]:
         for item in self._items:
             self.media += isinstance(item, PictureItem | SoundItem)
+            self.unread |= isinstance(item, PictureItem) and item.unread
             yield item
 
 
@@ -91,8 +94,11 @@ def segment_of(draft: SegmentDraft, vectors: SegmentVectors) -> NewSegment:
     )
 
 
-def result_of(task: Task) -> IndexedAsset:
+def result_of(task: Task) -> IndexedAsset | ReadAsset:
     """Everything that was made of an asset that is decoded and encoded."""
+    segments = [segment for segment in task.segments if segment is not None]
+    if task.asset.only_reading:
+        return ReadAsset(asset_id=task.asset.id, segments=segments)
     assert task.facts is not None
     facts = task.facts.facts
     spoken = task.languages.most_spoken()
@@ -101,8 +107,9 @@ def result_of(task: Task) -> IndexedAsset:
         kind=task.facts.kind,
         content_hash=task.content_hash,
         facts=msgspec.structs.replace(facts, language=spoken) if spoken else facts,
-        segments=[segment for segment in task.segments if segment is not None],
+        segments=segments,
         note="; ".join(dict.fromkeys(task.notes)) or None,
+        unread=task.unread,
     )
 
 

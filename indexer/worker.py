@@ -22,12 +22,12 @@ from indexer.embedder import Spaces
 from indexer.intake import Intake
 from indexer.items import DecodeRequest
 from indexer.pipeline import Pipeline, Work
-from indexer.recorder import Recorder, Tally
+from indexer.recorder import Quarantine, Recorder, Tally, given_up
 from indexer.segmenter import MakerFactory, PictureMaker, Segmenter
 from indexer.task import StageSeconds
 from search.catalog import assets, queue
 from search.catalog.database import Database
-from search.catalog.records import AssetRecord, Counts
+from search.catalog.records import AssetRecord, Counts, ReadAsset
 from search.errors import CatalogError
 from search.settings import Settings
 
@@ -94,11 +94,15 @@ class Worker:
         decode: Callable[[DecodeRequest], Items],
         makers: Sequence[MakerFactory] = (PictureMaker,),
         *,
+        reading: Sequence[MakerFactory] = (),
         concurrency: int | None = None,
         interrupt: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`interrupt` ends whatever `decode` is doing, so that a stop need not wait for a film."""
+        """`makers` make every segment but text in images, which `reading` makes on a second visit.
+
+        `interrupt` ends whatever `decode` is doing, so that a stop need not wait for a film.
+        """
         self._settings = settings
         self._database = database
         self._spaces = spaces
@@ -116,11 +120,12 @@ class Worker:
             check_unchanged=intake.check_unchanged,
             decode=decode,
             segmenter=Segmenter(makers),
+            reading=Segmenter(reading),
             write=self._recorder.write,
             interrupt=interrupt,
             limits=limits_of(settings),
             want_sound_track=settings.speech or settings.sound,
-            want_text=settings.ocr,
+            want_text=bool(reading),
         )
 
     def run(self, stop: threading.Event, until_idle: bool = False, listener: ProgressListener | None = None) -> Tally:
@@ -160,7 +165,11 @@ class Worker:
             queue.release(connection, self.owner, [asset.id for asset in chosen.back])
             for asset in chosen.given_up:
                 reason = f"whoever worked on it died, {asset.attempts - 1} times; see the setting max_attempts"
-                queue.quarantine(connection, self.owner, asset.id, f"{asset.path}: {reason}")
+                match given_up(asset, f"{asset.path}: {reason}"):
+                    case Quarantine(why):
+                        queue.quarantine(connection, self.owner, asset.id, why)
+                    case ReadAsset() as unreadable:
+                        queue.finish_reading(connection, self.owner, [unreadable])
         self._alone = chosen.take[0].id if chosen.alone else None
         for asset in chosen.take:
             pipeline.submit(asset)

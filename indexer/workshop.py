@@ -52,6 +52,7 @@ class Workshop:
             self.spaces,
             self._decoders.decode,
             self._makers.factories,
+            reading=self._makers.reading,
             concurrency=self._decoders.size,
             interrupt=self._decoders.interrupt,
         )

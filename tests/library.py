@@ -32,6 +32,7 @@ class Library:
         self.pool = pool
         self.space: Space = WordSpace()
         self.makers: tuple[MakerFactory, ...] = (PictureMaker,)
+        self.reading: tuple[MakerFactory, ...] = ()
         root.mkdir(exist_ok=True)
         with database.write() as connection:
             self.source: SourceRecord = sources.add_source(connection, str(root))
@@ -49,6 +50,7 @@ class Library:
             lambda: {self.space_id: self.space},
             self.pool.decode,
             self.makers,
+            reading=self.reading,
             concurrency=concurrency,
             interrupt=self.pool.interrupt,
             **more,

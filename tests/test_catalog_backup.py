@@ -82,17 +82,19 @@ def test_a_backup_of_an_older_medley_is_loaded_and_upgraded(database: Database, 
 
 def as_of_the_first_revision(dump: bytes) -> bytes:
     """The same rows without the columns that came later."""
-    older, place, dropped = b"", 0, None
+    older, place = b"", 0
+    dropped: list[int] = []
     while length := int.from_bytes(dump[place : place + 4], "little"):
         part = msgspec.msgpack.decode(dump[place + 4 : place + 4 + length])
         place += 4 + length
         if "revision" in part:
             part["revision"] = upgrading.revisions()[0]
         elif "columns" in part:
-            dropped = part["columns"].index("side_car") if part["name"] == "asset" else None
+            later = ("side_car", "unread") if part["name"] == "asset" else ()
+            dropped = sorted((part["columns"].index(name) for name in later), reverse=True)
         for row in [part.get("columns", []), *part.get("rows", [])]:
-            if dropped is not None and row:
-                del row[dropped]
+            for place_in_row in dropped if row else ():
+                del row[place_in_row]
         frame = msgspec.msgpack.encode(part)
         older += len(frame).to_bytes(4, "little") + frame
     return older + bytes(4)

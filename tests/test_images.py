@@ -33,8 +33,8 @@ def limits(settings: Settings) -> Limits:
     return limits_of(settings)
 
 
-def decode(path: Path, limits: Limits, want_text: bool = False) -> tuple[Facts, PictureItem]:
-    request = DecodeRequest(path, limits, {1: SQUARE}, want_text=want_text)
+def decode(path: Path, limits: Limits, want_text: bool = False, text_now: bool = False) -> tuple[Facts, PictureItem]:
+    request = DecodeRequest(path, limits, {1: SQUARE}, want_text=want_text, text_now=text_now)
     decoder = images.decode_raw if probe(path) is Content.RAW else images.decode
     facts, picture = decoder(request)
     assert isinstance(facts, Facts)
@@ -319,13 +319,19 @@ class TestReadable:
         for line in range(12):
             draw.text((200, 100 + 150 * line), "The quick brown fox jumps over it", "black", ImageFont.load_default(90))
         page.save(tmp_path / "page.jpg", quality=90)
-        _, item = decode(tmp_path / "page.jpg", limits, want_text=True)
+        _, item = decode(tmp_path / "page.jpg", limits, want_text=True, text_now=True)
         assert item.readable is not None
         assert max(item.readable.shape) == images.READABLE_SIDE
+        assert not item.unread
+        _, item = decode(tmp_path / "page.jpg", limits, want_text=True)
+        assert item.readable is None
+        assert item.unread
 
     def test_a_smooth_picture_has_nothing_to_read(self, tmp_path: Path, limits: Limits) -> None:
         landscape(2).save(tmp_path / "a.jpg")
-        assert decode(tmp_path / "a.jpg", limits, want_text=True)[1].readable is None
+        _, item = decode(tmp_path / "a.jpg", limits, want_text=True, text_now=True)
+        assert item.readable is None
+        assert not item.unread
 
 
 class TestSniffing:

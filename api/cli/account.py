@@ -47,6 +47,8 @@ def _print_status(found: Status) -> None:
         f"{counts.total} files: {counts.indexed} searchable, {counts.pending} pending, {counts.working} being indexed, "
         f"{counts.quarantined} quarantined, {counts.missing} missing"
     )
+    if found.unread:
+        click.echo(f"text still to be read in {found.unread} searchable files")
     for title, numbers in (("kinds", found.kinds), ("segments", found.segments)):
         if numbers:
             click.echo(f"{title}: " + ", ".join(f"{number} {name}" for name, number in sorted(numbers.items())))

@@ -87,6 +87,8 @@ def _conclude(database: Database, added: Sequence[SourceRecord], stopped: bool) 
         click.echo(f"Stopped; {counts.pending} files are still pending, the next run goes on with them.")
         raise click.exceptions.Exit(INTERRUPTED)
     click.echo(f"{counts.indexed} files are searchable, {counts.quarantined} quarantined, {counts.missing} missing.")
+    if counts.unread:
+        click.echo(f"The text in {counts.unread} of them is still to be read; the next run goes on with it.")
     if counts.pending or counts.working:
         click.echo(f"{counts.pending + counts.working} files wait to be tried again; see `medley status`.")
     if not counts.indexed:

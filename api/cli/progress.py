@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from indexer.worker import Progress as WorkerProgress
-from search.catalog.records import Counts
 
 LINE_SECONDS = 5.0
 
@@ -31,7 +30,7 @@ def shown_progress() -> Iterator[Listener]:
 @contextmanager
 def _bars() -> Iterator[Listener]:
     columns = (
-        TextColumn("[bold]indexing"),
+        TextColumn("[bold]{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
@@ -40,11 +39,17 @@ def _bars() -> Iterator[Listener]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("indexing", total=None, rate="", failed="")
+        reading = _Reading()
 
         def listen(told: WorkerProgress) -> None:
             failed = f"{told.counts.quarantined} quarantined" if told.counts.quarantined else ""
-            total, done = totals(told.counts)
-            progress.update(task, total=total, completed=done, rate=rate_of(told), failed=failed)
+            if begins := reading.begins(told):
+                progress.console.print(begins)
+                progress.reset(task)
+            stage, (total, done) = reading.stage, reading.totals(told)
+            progress.update(
+                task, description=stage, total=total, completed=done, rate=reading.rate(told), failed=failed
+            )
 
         yield listen
 
@@ -52,22 +57,46 @@ def _bars() -> Iterator[Listener]:
 class _Lines:
     def __init__(self) -> None:
         self._said_at = time.monotonic()
+        self._reading = _Reading()
 
     def __call__(self, told: WorkerProgress) -> None:
+        if begins := self._reading.begins(told):
+            print(begins, file=sys.stderr)
         now = time.monotonic()
         if now - self._said_at < LINE_SECONDS:
             return
         self._said_at = now
-        total, done = totals(told.counts)
-        print(f"{done} of {total} files, {rate_of(told)}, {told.counts.quarantined} quarantined", file=sys.stderr)
+        total, done = self._reading.totals(told)
+        stage, rate = self._reading.stage, self._reading.rate(told)
+        print(f"{stage}: {done} of {total} files, {rate}, {told.counts.quarantined} quarantined", file=sys.stderr)
 
 
-def totals(counts: Counts) -> tuple[int, int]:
-    """Files that are there, and those of them that are done with."""
-    return counts.known - counts.missing, counts.indexed + counts.quarantined
+class _Reading:
+    """Notices when everything is searchable and only text is left to be read, which is counted by itself."""
 
+    def __init__(self) -> None:
+        self.stage = "indexing"
+        self._began_at = 0.0
 
-def rate_of(told: WorkerProgress) -> str:
-    """How fast it goes."""
-    done = told.tally.indexed + told.tally.unchanged + told.tally.moved
-    return f"{done / told.seconds:.1f} files/s" if told.seconds > 1 else "starting"
+    def begins(self, told: WorkerProgress) -> str | None:
+        """What to say at that moment."""
+        counts = told.counts
+        left = counts.pending + counts.working
+        if self._began_at or left or not counts.unread:
+            return None
+        rate = self.rate(told)
+        self.stage, self._began_at = "reading text", told.seconds
+        return f"{counts.indexed} files are searchable ({rate}); reading the text in {counts.unread} of them"
+
+    def totals(self, told: WorkerProgress) -> tuple[int, int]:
+        """Files that there are for this stage, and those of them that are done with."""
+        counts = told.counts
+        if self._began_at:
+            return counts.unread + told.tally.read, told.tally.read
+        return counts.known - counts.missing, counts.indexed + counts.quarantined
+
+    def rate(self, told: WorkerProgress) -> str:
+        """How fast the stage goes."""
+        tally, seconds = told.tally, told.seconds - self._began_at
+        done = tally.read if self._began_at else tally.indexed + tally.unchanged + tally.moved
+        return f"{done / seconds:.1f} files/s" if seconds > 1 else "starting"

@@ -32,12 +32,13 @@ function say(id, title, ...content) {
   $(id).replaceChildren(h("h2", {}, title), ...content.flat().filter(Boolean));
 }
 
-function account({ assets, segments, space }) {
+function account({ assets, unread, segments, space }) {
   const done = assets.indexed + assets.quarantined + assets.missing;
   say("account", "Files",
     h("progress", { max: Math.max(1, assets.total), value: done, "aria-label": "Files looked at" }),
     h("dl", { class: "figures" }, Object.entries(assets).flatMap(([state, number]) => [h("dt", {}, state), h("dd", {}, number.toLocaleString())])),
     h("p", { class: "help" }, `${Object.entries(segments).map(([signal, number]) => count(number, signal, signal)).join(", ") || "nothing"} searchable, space ${space}`),
+    unread > 0 && h("p", { class: "help" }, `The text in ${count(unread, "picture")} is still being read.`),
     h("label", { class: "button quiet" }, "Upload files", h("input", { type: "file", multiple: true, class: "hidden", onchange: upload })),
     h("p", { id: "uploads", class: "message", role: "status" }));
 }

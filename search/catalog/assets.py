@@ -277,10 +277,18 @@ def counts(connection: Connection, source_id: int | None = None) -> Counts:
     by_status: dict[str, int] = {}
     by_kind: dict[str, int] = {}
     statement = select(asset.c.status, asset.c.kind, func.count()).group_by(asset.c.status, asset.c.kind)
+    to_read = select(func.count()).where(asset.c.status == "indexed", asset.c.unread)
     if source_id is not None:
         statement = statement.where(asset.c.source_id == source_id)
+        to_read = to_read.where(asset.c.source_id == source_id)
     for status, kind, number in connection.execute(statement):
         by_status[status] = by_status.get(status, 0) + number
         by_kind[kind or "unknown"] = by_kind.get(kind or "unknown", 0) + number
     segments = segments_by_signal(connection) if source_id is None else {}
-    return Counts(**by_status, known=sum(by_status.values()), by_kind=by_kind, segments=segments)
+    return Counts(
+        **by_status,
+        known=sum(by_status.values()),
+        unread=connection.scalar(to_read) or 0,
+        by_kind=by_kind,
+        segments=segments,
+    )

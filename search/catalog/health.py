@@ -7,7 +7,7 @@ still hold it. Every number of a healthy catalogue is zero. Reads everything: fo
 from __future__ import annotations
 
 from msgspec import Struct
-from sqlalchemy import Connection, Select, and_, func, or_, select, text
+from sqlalchemy import Connection, Select, func, or_, select, text
 
 from search.catalog.models import asset, embedding, segment, space
 from search.catalog.sequence import latest_sequence, now_or, settle
@@ -76,5 +76,5 @@ def _words_out_of_step(connection: Connection) -> int:
 
 def expired_leases(connection: Connection, now: float | None = None) -> int:
     """Assets whose worker fell silent; the next worker to ask takes them over."""
-    silent = and_(asset.c.status == "working", asset.c.lease_expires_at < now_or(now))
+    silent = asset.c.lease_expires_at < now_or(now)
     return connection.scalar(select(func.count()).select_from(asset).where(silent)) or 0

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -71,6 +72,7 @@ asset = Table(
     Column("lease_expires_at", Float),
     Column("error", Text),  # of the last failure, for people
     Column("note", Text),  # what was left out of an indexed asset, for people
+    Column("unread", Boolean, nullable=False, server_default=false()),  # indexed, but its text is still to be read
     Column("width", Integer),
     Column("height", Integer),
     Column("duration_seconds", Float),
@@ -85,6 +87,7 @@ asset = Table(
     Column("indexed_at", Float),
     UniqueConstraint("source_id", "path_bytes"),
     Index("ix_asset_status_not_before", "status", "not_before", "id"),
+    Index("ix_asset_unread", "not_before", "id", sqlite_where=text("unread"), postgresql_where=text("unread")),
     CheckConstraint("status IN ('pending', 'working', 'indexed', 'quarantined', 'missing')", name="status"),
     Index("ix_asset_content_hash", "content_hash"),
     sqlite_autoincrement=True,

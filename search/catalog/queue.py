@@ -1,20 +1,21 @@
 """The queue: workers claim pending assets with a lease, renew it, and finish, fail or hand back.
 
 The catalogue is the queue, so there is nothing to keep in step. A lease that ran out may be taken over
-by anyone; whoever lost a lease writes nothing. The clock is the caller's.
+by anyone; whoever lost a lease writes nothing. Assets that are searchable but for the text in them come
+last, and stay `indexed` while somebody reads them. The clock is the caller's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, Text, and_, bindparam, case, func, or_, select, update
 
 from search.catalog.bulk import in_chunks, insert_rows, new_ids
 from search.catalog.cleaning import clean_facts, clean_text
 from search.catalog.embeddings import insert_embeddings, lock_spaces
 from search.catalog.models import asset, segment
-from search.catalog.records import AssetRecord, IndexedAsset, NewSegment
+from search.catalog.records import AssetRecord, IndexedAsset, NewSegment, ReadAsset
 from search.catalog.segments import lock_assets, remove_segments_of
 from search.catalog.sequence import now_or
 
@@ -22,29 +23,37 @@ _CHUNK = 5000
 _SEGMENT_COLUMNS = ("id", "asset_id", "signal", "start_seconds", "end_seconds", "text", "details")
 HELD = 1e15  # as `not_before`: until a person lets them go on
 _NO_LEASE = {"lease_owner": None, "lease_expires_at": None}
+# What a claimed asset becomes when it goes back: one that is only to be read has been searchable all the time.
+_WAITING = case((asset.c.status == "indexed", "indexed"), else_="pending")
 
 
 def claim(
     connection: Connection, owner: str, limit: int, lease_seconds: float, now: float | None = None
 ) -> list[AssetRecord]:
-    """Up to `limit` assets to work on: expired leases first, then pending ones whose time has come.
+    """Up to `limit` assets to work on: expired leases first, then pending ones whose time has come, then unread ones.
 
-    Each claim counts as an attempt, so an asset that kills its workers shows by `attempts`.
+    Each claim counts as an attempt, so an asset that kills its workers shows by `attempts`. Those to be
+    read only stay `indexed`.
     """
     now = now_or(now)
     expired = and_(asset.c.status == "working", asset.c.lease_expires_at < now)
     ready = and_(asset.c.status == "pending", asset.c.not_before <= now)
-    claimed = _take(connection, expired, owner, limit, now + lease_seconds)
-    if len(claimed) < limit:
-        claimed += _take(connection, ready, owner, limit - len(claimed), now + lease_seconds)
+    free = or_(asset.c.lease_expires_at.is_(None), asset.c.lease_expires_at < now)
+    unread = and_(asset.c.unread, asset.c.status == "indexed", asset.c.not_before <= now, free)
+    claimed: list[AssetRecord] = []
+    for which, status in ((expired, "working"), (ready, "working"), (unread, "indexed")):
+        if len(claimed) < limit:
+            claimed += _take(connection, which, status, owner, limit - len(claimed), now + lease_seconds)
     return claimed
 
 
-def _take(connection: Connection, which: object, owner: str, limit: int, expires_at: float) -> list[AssetRecord]:
-    candidates = select(asset.c.id).where(which)  # type: ignore[arg-type]
+def _take(
+    connection: Connection, which: ColumnElement[bool], status: str, owner: str, limit: int, expires_at: float
+) -> list[AssetRecord]:
+    candidates = select(asset.c.id).where(which)
     # The order of the index: the oldest first, without sorting a million pending ones.
     candidates = candidates.order_by(asset.c.not_before, asset.c.id).limit(limit).with_for_update(skip_locked=True)
-    values = {"status": "working", "lease_owner": owner, "lease_expires_at": expires_at}
+    values = {"status": status, "lease_owner": owner, "lease_expires_at": expires_at}
     statement = update(asset).where(asset.c.id.in_(candidates.scalar_subquery()))
     rows = connection.execute(statement.values(attempts=asset.c.attempts + 1, **values).returning(asset))
     return sorted((AssetRecord(*row) for row in rows), key=lambda record: record.id)
@@ -63,7 +72,7 @@ def renew(
 def release(connection: Connection, owner: str, ids: Sequence[int]) -> set[int]:
     """Hand back unfinished work, without counting the attempt."""
     held = hold(connection, owner, ids)
-    values = {"status": "pending", "attempts": asset.c.attempts - 1, **_NO_LEASE}
+    values = {"status": _WAITING, "attempts": asset.c.attempts - 1, **_NO_LEASE}
     connection.execute(update(asset).where(asset.c.id.in_(held)).values(**values))
     return held
 
@@ -72,9 +81,10 @@ def next_due(connection: Connection) -> float | None:
     """When the next asset can be claimed: a pending one's time, or the end of a lease. None: there is none."""
     pending = select(func.min(asset.c.not_before)).where(asset.c.status == "pending")
     working = select(func.min(asset.c.lease_expires_at)).where(asset.c.status == "working")
-    return min(
-        (time for time in (connection.scalar(pending), connection.scalar(working)) if time is not None), default=None
-    )
+    free_from = func.coalesce(asset.c.lease_expires_at, asset.c.not_before)
+    unread = select(func.min(free_from)).where(asset.c.unread, asset.c.status == "indexed")
+    times = [connection.scalar(statement) for statement in (pending, working, unread)]
+    return min((time for time in times if time is not None), default=None)
 
 
 def finish(connection: Connection, owner: str, results: Sequence[IndexedAsset], now: float | None = None) -> set[int]:
@@ -88,11 +98,33 @@ def finish(connection: Connection, owner: str, results: Sequence[IndexedAsset], 
         return set()
     spaces = lock_spaces(connection)
     remove_segments_of(connection, [result.asset_id for result in written])
-    drafts = [(result.asset_id, draft) for result in written for draft in result.segments]
+    connection.execute(_FINISH, [_finished(result, now_or(now)) for result in written])
+    _add_segments(connection, written, spaces)
+    return held
+
+
+def finish_reading(connection: Connection, owner: str, results: Sequence[ReadAsset]) -> set[int]:
+    """Add the text that was read in assets that are indexed; returns the ids written, as `finish` does."""
+    held = hold(connection, owner, [result.asset_id for result in results])
+    written = [result for result in results if result.asset_id in held]
+    if not written:
+        return set()
+    spaces = lock_spaces(connection)
+    done = update(asset).where(asset.c.id == bindparam("of_asset"))
+    more = bindparam("more", type_=Text)
+    note = func.coalesce(asset.c.note + "; " + more, more, asset.c.note)
+    done = done.values(unread=False, attempts=0, not_before=0.0, error=None, note=note, **_NO_LEASE)
+    connection.execute(done, [{"of_asset": one.asset_id, "more": clean_text(one.note)} for one in written])
+    _add_segments(connection, written, spaces)
+    return held
+
+
+def _add_segments(connection: Connection, results: Sequence[IndexedAsset | ReadAsset], spaces: Collection[int]) -> None:
+    """Number and write the segments of these assets, with their vectors."""
+    drafts = [(result.asset_id, draft) for result in results for draft in result.segments]
     ids = list(new_ids(connection, segment, len(drafts)))
     rows = [_segment_row(new_id, asset_id, draft) for new_id, (asset_id, draft) in zip(ids, drafts, strict=True)]
     insert_rows(connection, segment, _SEGMENT_COLUMNS, rows)
-    connection.execute(_FINISH, [_finished(result, now_or(now)) for result in written])
     vectors = [
         (space_id, new_id, draft.signal, vector)
         for new_id, (_, draft) in zip(ids, drafts, strict=True)
@@ -100,7 +132,6 @@ def finish(connection: Connection, owner: str, results: Sequence[IndexedAsset], 
         if space_id in spaces  # dropped while we were working: nobody wants its vectors
     ]
     insert_embeddings(connection, vectors)
-    return held
 
 
 def _segment_row(segment_id: int, asset_id: int, draft: NewSegment) -> tuple:
@@ -120,6 +151,7 @@ _FACTS = (
     "language",
     "perceptual_hash",
 )
+_FINISHED = ("kind", "content_hash", "note", "unread", "indexed_at", *_FACTS)
 _FINISH = (
     update(asset)
     .where(asset.c.id == bindparam("of_asset"))
@@ -129,7 +161,7 @@ _FINISH = (
         not_before=0.0,
         error=None,
         **_NO_LEASE,
-        **{name: bindparam(f"new_{name}") for name in ("kind", "content_hash", "note", "indexed_at", *_FACTS)},
+        **{name: bindparam(f"new_{name}") for name in _FINISHED},
     )
 )
 
@@ -142,6 +174,7 @@ def _finished(result: IndexedAsset, now: float) -> dict[str, object]:
         "new_kind": str(result.kind),
         "new_content_hash": result.content_hash,
         "new_note": clean_text(result.note),
+        "new_unread": result.unread,
         "new_indexed_at": now,
     }
 
@@ -157,11 +190,11 @@ def finish_unchanged(connection: Connection, owner: str, ids: Sequence[int], now
 def retry_later(
     connection: Connection, owner: str, asset_id: int, error: str, not_before: float, *, counts: bool = True
 ) -> bool:
-    """A transient failure: pending again, from `not_before` on. False when the lease was lost.
+    """A transient failure: waiting again, from `not_before` on. False when the lease was lost.
 
     With `counts=False` the attempt does not count: nothing failed, the file is only not ready yet.
     """
-    values: dict[str, object] = {"status": "pending", "error": clean_text(error), "not_before": not_before}
+    values: dict[str, object] = {"status": _WAITING, "error": clean_text(error), "not_before": not_before}
     return _fail(connection, owner, asset_id, values if counts else values | {"attempts": asset.c.attempts - 1})
 
 
@@ -181,8 +214,9 @@ def _fail(connection: Connection, owner: str, asset_id: int, values: Mapping[str
 
 
 def hold_source(connection: Connection, source_id: int) -> int:
-    """Nobody claims this source's pending assets until they are freed; returns how many."""
-    return _postpone(connection, HELD, asset.c.source_id == source_id, asset.c.status == "pending")
+    """Nobody claims this source's waiting assets until they are freed; returns how many."""
+    waiting = or_(asset.c.status == "pending", and_(asset.c.status == "indexed", asset.c.unread))
+    return _postpone(connection, HELD, asset.c.source_id == source_id, waiting)
 
 
 def free_source(connection: Connection, source_id: int) -> int:
@@ -213,5 +247,5 @@ def hold(connection: Connection, owner: str, ids: Sequence[int]) -> set[int]:
 
     To be called first, with all ids, in a transaction that does several things with them.
     """
-    statement = select(asset.c.id).where(asset.c.id.in_(ids), asset.c.status == "working", asset.c.lease_owner == owner)
+    statement = select(asset.c.id).where(asset.c.id.in_(ids), asset.c.lease_owner == owner)
     return set(connection.scalars(statement.order_by(asset.c.id).with_for_update()))

@@ -58,6 +58,15 @@ class IndexedAsset(Struct, frozen=True, kw_only=True):
     facts: AssetFacts
     segments: Sequence[NewSegment]
     note: str | None = None  # what was left out, for people
+    unread: bool = False  # there may be text in it, which a second visit is to read
+
+
+class ReadAsset(Struct, frozen=True, kw_only=True):
+    """The text that a second visit found in an asset that is searchable already."""
+
+    asset_id: int
+    segments: Sequence[NewSegment]
+    note: str | None = None  # why it could not be read, for people
 
 
 class SourceRecord(Struct, frozen=True):
@@ -92,6 +101,7 @@ class AssetRecord(Struct, frozen=True):
     lease_expires_at: float | None
     error: str | None
     note: str | None
+    unread: bool
     width: int | None
     height: int | None
     duration_seconds: float | None
@@ -109,6 +119,11 @@ class AssetRecord(Struct, frozen=True):
     def state(self) -> tuple[int, int, str]:
         """As `FoundFile.state`, when it was last seen."""
         return self.size_bytes, self.modified_ns, self.side_car
+
+    @property
+    def only_reading(self) -> bool:
+        """Of a claimed asset: it is searchable, and only the text in it is to be read."""
+        return self.status == "indexed"
 
 
 class SegmentRecord(Struct, frozen=True):
@@ -203,6 +218,7 @@ class Counts(Struct, frozen=True, kw_only=True):
     quarantined: int = 0
     missing: int = 0
     known: int = 0
+    unread: int = 0  # of the indexed ones: the text in them is still to be read
     by_kind: Mapping[str, int] = {}  # of known files; "unknown" until probed
     segments: Mapping[str, int] = {}  # by signal
 
