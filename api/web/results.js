@@ -19,7 +19,7 @@ function picture(hit, open) {
     h("div", { class: "caption" },
       h("span", { class: "name", title: asset.path }, name(asset.path)),
       h("span", { class: "relevance", title: "probability that this is what you look for" }, percent(hit.relevance))),
-    asset.kind === "video" && moments.length > 1 && times(moments.slice(1, 4), open),
+    asset.kind === "video" && moments.length > 1 && times(moments.slice(1, 4).sort((a, b) => a.start_seconds - b.start_seconds), open),
     best.text && h("p", { class: "words" }, ...words(best)));
 }
 

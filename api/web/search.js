@@ -1,6 +1,6 @@
 // Searching: the field, its suggestions, examples dropped or pasted, and the pages of results.
 
-import { call } from "./api.js";
+import { call, get } from "./api.js";
 import { $, count, h } from "./dom.js";
 import { tile } from "./results.js";
 import { view } from "./viewer.js";
@@ -11,6 +11,8 @@ const COMPLETIONS = [
   "kind:image", "kind:video", "kind:audio", "signal:speech", "signal:sound", "signal:text", "signal:frame",
   "after:", "before:", "path:", "duration>", "size>", "width>=", "camera:", "near:", "language:", "source:",
 ];
+
+const EXAMPLES = ["a dog on the beach", "somebody laughing", "\"good morning\"", "a sunset kind:image", "rain after:2024"];
 
 let files = []; // examples to search by
 let turn = 0; // of searches: an older answer that comes late is dropped
@@ -53,7 +55,23 @@ export function open(parameters) {
     $("more").hidden = true;
     $("search-message").textContent = "";
     $("search-text").focus();
+    welcome().catch((error) => { $("search-message").textContent = error.message; });
   }
+}
+
+// Before anything is asked: what there is to be searched, and something to begin with.
+async function welcome() {
+  const mine = ++turn;
+  const { assets, kinds } = await get("/v1/status");
+  if (mine !== turn) return;
+  const held = [["image", "photo"], ["video", "video"], ["audio", "recording"]].filter(([kind]) => kinds[kind]).map(([kind, one]) => count(kinds[kind], one));
+  const recent = remembered().slice(0, 8);
+  $("welcome").hidden = false;
+  $("welcome").replaceChildren(...(assets.total
+    ? [h("p", {}, `${held.join(", ") || count(assets.total, "file")}: find them by what they show, sound like or say.`),
+      h("h2", {}, recent.length ? "Your last searches" : "For example"),
+      h("ul", { class: "chips" }, (recent.length ? recent : EXAMPLES).map((text) => h("li", {}, h("a", { href: `#/search?${new URLSearchParams({ q: text })}` }, text))))]
+    : [h("p", {}, "Your library is empty. ", h("a", { href: "#/library" }, "Add a folder"), " and it can be searched while it is being read.")]));
 }
 
 function go(text) {
@@ -103,6 +121,7 @@ function thumbnail(file) {
 
 async function run(text, kind) {
   const mine = ++turn;
+  $("welcome").hidden = true;
   const filters = kind ? { kind: [kind] } : {};
   state = { body: { text, filters, limit: PAGE, explain: true }, cursor: null, shown: 0 };
   $("search-message").textContent = "Searching …";
