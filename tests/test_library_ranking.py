@@ -8,12 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from msgspec.structs import replace
-from test_engine import Library
-from word_space import WordSpace
+from word_library import WordLibrary, opened
 
-from search.catalog import assets, queue
+from search.catalog import assets
 from search.catalog.database import Database
-from search.catalog.records import AssetFacts, FoundFile, IndexedAsset, NewSegment
 from search.duplicates import Tier
 from search.engine import SearchEngine
 from search.errors import QueryError
@@ -27,18 +25,17 @@ WORDS = ["red", "green", "blue", "car", "boat", "dog", "cat", "tree", "house", "
 
 
 @pytest.fixture
-def library(database: Database) -> Library:
-    return Library(database)
+def library(database: Database) -> WordLibrary:
+    return WordLibrary(database)
 
 
 @pytest.fixture
-def engine(library: Library, settings: Settings) -> Iterator[SearchEngine]:
-    engine = SearchEngine.open(settings, library.database, lambda record: library.space)
-    yield engine
-    engine.close()
+def engine(library: WordLibrary, settings: Settings) -> Iterator[SearchEngine]:
+    with opened(library, settings) as engine:
+        yield engine
 
 
-def fill(library: Library, count: int, start: int = 0) -> list[int]:
+def fill(library: WordLibrary, count: int, start: int = 0) -> list[int]:
     chosen = random.Random(start)
     found = []
     for place in range(start, start + count):
@@ -48,7 +45,7 @@ def fill(library: Library, count: int, start: int = 0) -> list[int]:
     return found
 
 
-def test_pages_follow_each_other_without_repeating_or_skipping(library: Library, engine: SearchEngine) -> None:
+def test_pages_follow_each_other_without_repeating_or_skipping(library: WordLibrary, engine: SearchEngine) -> None:
     fill(library, 40)
     engine.serving.follower.catch_up()
     query = replace(parse_query("a red car in the snow"), limit=7)
@@ -67,7 +64,7 @@ def test_pages_follow_each_other_without_repeating_or_skipping(library: Library,
 
 
 def test_no_asset_comes_twice_and_none_is_skipped_while_files_come_and_go(
-    library: Library, engine: SearchEngine
+    library: WordLibrary, engine: SearchEngine
 ) -> None:
     first = fill(library, 40)
     engine.serving.follower.catch_up()
@@ -93,7 +90,7 @@ def test_no_asset_comes_twice_and_none_is_skipped_while_files_come_and_go(
     assert expected - gone <= set(shown)
 
 
-def test_a_cursor_is_refused_for_another_query_or_filter(library: Library, engine: SearchEngine) -> None:
+def test_a_cursor_is_refused_for_another_query_or_filter(library: WordLibrary, engine: SearchEngine) -> None:
     fill(library, 12)
     engine.serving.follower.catch_up()
     cursor = engine.search(replace(parse_query("red car"), limit=3)).next_cursor
@@ -103,7 +100,7 @@ def test_a_cursor_is_refused_for_another_query_or_filter(library: Library, engin
             engine.search(replace(parse_query(other), limit=3, cursor=cursor))
 
 
-def test_every_hit_says_why_and_marks_the_words(library: Library, engine: SearchEngine) -> None:
+def test_every_hit_says_why_and_marks_the_words(library: WordLibrary, engine: SearchEngine) -> None:
     library.add("/media/talk.mp3", "audio", [(Signal.SPEECH, "dog snow car", 3.0, 8.0)])
     engine.serving.follower.catch_up()
     moment = engine.search(parse_query("snow")).hits[0].moments[0]
@@ -114,8 +111,7 @@ def test_every_hit_says_why_and_marks_the_words(library: Library, engine: Search
     assert reasons["speech"].rank == 1
 
 
-def test_duplicates_of_a_library_come_in_tiers_and_each_group_once(library: Library, engine: SearchEngine) -> None:
-    space = WordSpace()
+def test_duplicates_of_a_library_come_in_tiers_and_each_group_once(library: WordLibrary, engine: SearchEngine) -> None:
     grain = np.random.default_rng(0)
     coarse = grain.integers(0, 255, (12, 12, 3), dtype=np.uint8)
     picture = np.kron(coarse, np.ones((20, 20, 1), np.uint8))
@@ -128,19 +124,9 @@ def test_duplicates_of_a_library_come_in_tiers_and_each_group_once(library: Libr
     rows += [("d", "d", other, "blue boat"), ("e", "e", other[:, :, ::-1] // 3, "green tree")]
     ids = {}
     for name, content, pixels, words in rows:
-        found = FoundFile(path=name, path_bytes=name.encode(), size_bytes=1, modified_ns=1)
-        vector = space.embed(Signal.TEXT, [words])[0]
-        with library.database.write() as connection:
-            (ids[name],) = assets.sync_assets(connection, library.source.id, [found]).ids
-            queue.claim(connection, "test", 10, 60)
-            done = IndexedAsset(
-                asset_id=ids[name],
-                kind="image",
-                content_hash=content,
-                facts=AssetFacts(perceptual_hash=perceptual_hash(np.ascontiguousarray(pixels))),
-                segments=[NewSegment(signal=Signal.IMAGE, vectors={library.first.id: vector})],
-            )
-            queue.finish(connection, "test", [done])
+        looks = perceptual_hash(np.ascontiguousarray(pixels))
+        passages = [(Signal.IMAGE, words, None, None)]
+        ids[name] = library.add(name, "image", passages, content_hash=content, perceptual_hash=looks)
     engine.serving.follower.catch_up()
     groups = find_duplicates(engine)
     assert [group.asset_ids for group in groups if group.tier is Tier.EXACT] == [(ids["a"], ids["b"])]
