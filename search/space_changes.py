@@ -5,7 +5,6 @@ Filling a space needs the media and so is the indexer's work; this module says w
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 
 from msgspec import Struct, structs
@@ -16,6 +15,7 @@ from search.catalog.database import Database
 from search.catalog.records import EmbeddingCount, SpaceRecord
 from search.engine import SearchEngine
 from search.errors import UsageError
+from search.index.keepers import make_keeper
 from search.results import Query, SearchResult, Signal
 from search.serving import OpenSpace, check_fingerprint
 from search.settings import Settings
@@ -87,12 +87,13 @@ def use(database: Database, name: str, space: Space, *, incomplete: bool = False
 
 
 def drop(database: Database, settings: Settings, name: str) -> None:
-    """Remove a space with its vectors and snapshots. Raises UsageError for the active one."""
-    with database.read() as connection:
-        record = spaces.get_space(connection, name)
+    """Remove a space with its vectors and partitions. Raises UsageError for the active one."""
     with database.write() as connection:
+        record = spaces.get_space(connection, name)
         spaces.drop_space(connection, name)
-    shutil.rmtree(settings.snapshots / record.fingerprint, ignore_errors=True)
+        shared = any(other.fingerprint == record.fingerprint for other in spaces.list_spaces(connection))
+    if not shared:
+        make_keeper(settings, record.fingerprint).forget()
 
 
 def compare(left: SearchEngine, right: SearchEngine, queries: Sequence[Query]) -> list[Comparison]:

@@ -8,74 +8,33 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 import pytest
+from word_library import WordLibrary, opened
 from word_space import WordSpace
 
 from search import probe, space_changes
-from search.catalog import assets, queue, sources, spaces
+from search.catalog import assets, spaces
 from search.catalog.database import Database
 from search.catalog.embeddings import add_embeddings
 from search.catalog.memory import recent_queries
-from search.catalog.records import AssetFacts, FoundFile, IndexedAsset, NewSegment, SpaceRecord
+from search.catalog.records import SpaceRecord
 from search.engine import SearchEngine
 from search.errors import NotFoundError, SpaceError, UsageError
+from search.index.follower import Follower
 from search.query import parse_query
 from search.results import Filters, Kind, SearchResult, Signal
 from search.settings import Settings
-from search.spaces import specification
 from search.spaces.space import Fingerprint
-from search.spaces.specification import StarterSpecification
-
-Passage = tuple[Signal, str, float | None, float | None]
-
-
-class Library:
-    """A catalogue with two ready spaces; `first` is active."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.space = WordSpace()
-        encoded = specification.encode(StarterSpecification())
-        with database.write() as connection:
-            self.source = sources.add_source(connection, "/media")
-            digest = self.space.fingerprint.digest
-            self.first = spaces.create_space(connection, "first", encoded, digest, probe=probe.take(self.space))
-            self.second = spaces.create_space(connection, "second", encoded, digest)
-            spaces.activate_space(connection, "first")
-
-    def add(self, path: str, kind: str, passages: Sequence[Passage], in_spaces: Sequence[int] = ()) -> int:
-        """Index one asset; returns its id."""
-        found = FoundFile(path=path, path_bytes=path.encode(), size_bytes=1, modified_ns=1)
-        segments = [
-            NewSegment(
-                signal=signal,
-                start_seconds=start,
-                end_seconds=end,
-                text=words if signal in (Signal.SPEECH, Signal.TEXT) else None,
-                vectors=dict.fromkeys(in_spaces or (self.first.id,), self.space.embed(Signal.TEXT, [words])[0]),
-            )
-            for signal, words, start, end in passages
-        ]
-        with self.database.write() as connection:
-            (asset_id,) = assets.sync_assets(connection, self.source.id, [found]).ids
-            queue.claim(connection, "test", 100, 60)
-            done = IndexedAsset(asset_id=asset_id, kind=kind, content_hash=path, facts=AssetFacts(), segments=segments)
-            queue.finish(connection, "test", [done])
-        return asset_id
-
-    def photo(self, name: str, words: str) -> int:
-        return self.add(f"/media/{name}", "image", [(Signal.IMAGE, words, None, None)])
 
 
 @pytest.fixture
-def library(database: Database) -> Library:
-    return Library(database)
+def library(database: Database) -> WordLibrary:
+    return WordLibrary(database)
 
 
 @pytest.fixture
-def engine(library: Library, settings: Settings) -> Iterator[SearchEngine]:
-    engine = SearchEngine.open(settings, library.database, lambda record: library.space)
-    yield engine
-    engine.close()
+def engine(library: WordLibrary, settings: Settings) -> Iterator[SearchEngine]:
+    with opened(library, settings) as engine:
+        yield engine
 
 
 def paths(result: SearchResult) -> list[str]:
@@ -87,13 +46,13 @@ def find(engine: SearchEngine, text: str, filters: Filters | None = None, **name
     return engine.search(parse_query(text, filters=filters, **named))  # type: ignore[arg-type]
 
 
-def test_words_find_the_photo_that_shows_them(engine: SearchEngine, library: Library) -> None:
+def test_words_find_the_photo_that_shows_them(engine: SearchEngine, library: WordLibrary) -> None:
     library.photo("dog.jpg", "brown dog beach")
     library.photo("cat.jpg", "black cat sofa")
     assert paths(find(engine, "a dog on the beach"))[0] == "/media/dog.jpg"
 
 
-def test_what_is_spoken_is_a_moment_with_its_time(engine: SearchEngine, library: Library) -> None:
+def test_what_is_spoken_is_a_moment_with_its_time(engine: SearchEngine, library: WordLibrary) -> None:
     library.photo("train.jpg", "train station")
     library.add(
         "/media/talk.mp3",
@@ -108,7 +67,7 @@ def test_what_is_spoken_is_a_moment_with_its_time(engine: SearchEngine, library:
     assert best.text == "the train to paris leaves at ten"
 
 
-def test_touching_segments_of_a_video_are_one_moment(engine: SearchEngine, library: Library) -> None:
+def test_touching_segments_of_a_video_are_one_moment(engine: SearchEngine, library: WordLibrary) -> None:
     library.add(
         "/media/film.mp4",
         "video",
@@ -124,7 +83,7 @@ def test_touching_segments_of_a_video_are_one_moment(engine: SearchEngine, libra
     assert all(moment.start_seconds != 200.0 for moment in moments[:1])
 
 
-def test_quoted_words_must_be_said(engine: SearchEngine, library: Library) -> None:
+def test_quoted_words_must_be_said(engine: SearchEngine, library: WordLibrary) -> None:
     library.add("/media/a.mp3", "audio", [(Signal.SPEECH, "we met at the old bridge", 0, 5)])
     library.add("/media/b.mp3", "audio", [(Signal.SPEECH, "the bridge is old", 0, 5)])
     library.photo("bridge.jpg", "old bridge")
@@ -132,7 +91,7 @@ def test_quoted_words_must_be_said(engine: SearchEngine, library: Library) -> No
     assert "/media/a.mp3" not in paths(find(engine, 'bridge -"old bridge"'))
 
 
-def test_a_filter_never_returns_too_few_nor_anything_outside(engine: SearchEngine, library: Library) -> None:
+def test_a_filter_never_returns_too_few_nor_anything_outside(engine: SearchEngine, library: WordLibrary) -> None:
     for number in range(120):
         library.photo(f"{'keep' if number % 10 == 0 else 'other'}/{number}.jpg", f"sea {number}")
     result = find(engine, "sea", Filters(path=("keep/*",)))
@@ -140,7 +99,7 @@ def test_a_filter_never_returns_too_few_nor_anything_outside(engine: SearchEngin
     assert all("/keep/" in path for path in paths(result))
 
 
-def test_an_asset_is_a_query_for_others_like_it(engine: SearchEngine, library: Library) -> None:
+def test_an_asset_is_a_query_for_others_like_it(engine: SearchEngine, library: WordLibrary) -> None:
     one = library.photo("one.jpg", "red boat harbour")
     library.photo("two.jpg", "red boat river")
     library.photo("three.jpg", "blue house")
@@ -149,13 +108,13 @@ def test_an_asset_is_a_query_for_others_like_it(engine: SearchEngine, library: L
         find(engine, "", references=["999"])
 
 
-def test_unwanted_parts_push_down(engine: SearchEngine, library: Library) -> None:
+def test_unwanted_parts_push_down(engine: SearchEngine, library: WordLibrary) -> None:
     library.photo("both.jpg", "beach people")
     library.photo("empty.jpg", "beach sunset")
     assert paths(find(engine, "beach - people"))[0] == "/media/empty.jpg"
 
 
-def test_deleted_assets_are_not_found(engine: SearchEngine, library: Library) -> None:
+def test_deleted_assets_are_not_found(engine: SearchEngine, library: WordLibrary) -> None:
     gone = library.photo("gone.jpg", "wild horse")
     assert paths(find(engine, "wild horse")) == ["/media/gone.jpg"]
     with library.database.write() as connection:
@@ -165,7 +124,7 @@ def test_deleted_assets_are_not_found(engine: SearchEngine, library: Library) ->
     assert paths(find(engine, "wild horse")) == []
 
 
-def test_what_was_asked_lately_is_remembered_unless_told_otherwise(library: Library, settings: Settings) -> None:
+def test_what_was_asked_lately_is_remembered_unless_told_otherwise(library: WordLibrary, settings: Settings) -> None:
     for wanted in (True, False):
         engine = SearchEngine.open(
             msgspec.structs.replace(settings, remember_queries=wanted), library.database, lambda record: library.space
@@ -178,7 +137,7 @@ def test_what_was_asked_lately_is_remembered_unless_told_otherwise(library: Libr
 
 
 def test_an_incomplete_space_is_not_used_by_accident(
-    library: Library, settings: Settings, engine: SearchEngine
+    library: WordLibrary, settings: Settings, engine: SearchEngine
 ) -> None:
     library.photo("dog.jpg", "dog")
     with library.database.read() as connection:
@@ -190,7 +149,7 @@ def test_an_incomplete_space_is_not_used_by_accident(
     space_changes.use(library.database, "second", library.space, incomplete=True)
 
 
-def test_switching_under_load_mixes_and_fails_nothing(library: Library, settings: Settings) -> None:
+def test_switching_under_load_mixes_and_fails_nothing(library: WordLibrary, settings: Settings) -> None:
     words = [f"photo {number} beach" for number in range(60)]
     both = (library.first.id, library.second.id)
     for number, text in enumerate(words):
@@ -224,7 +183,7 @@ def test_switching_under_load_mixes_and_fails_nothing(library: Library, settings
     assert all(paths(answer)[0] == "/media/7.jpg" and len(answer.hits) == 20 for answer in answers)
 
 
-def test_another_fingerprint_is_refused(library: Library, settings: Settings) -> None:
+def test_another_fingerprint_is_refused(library: WordLibrary, settings: Settings) -> None:
     class Other(WordSpace):
         @property
         def fingerprint(self) -> Fingerprint:
@@ -234,7 +193,7 @@ def test_another_fingerprint_is_refused(library: Library, settings: Settings) ->
         SearchEngine.open(settings, library.database, lambda record: Other())
 
 
-def test_a_probe_tells_a_changed_encoder(library: Library) -> None:
+def test_a_probe_tells_a_changed_encoder(library: WordLibrary) -> None:
     class Drifted(WordSpace):
         def embed_query_text(self, texts: Sequence[str]):  # type: ignore[no-untyped-def]
             return {signal: np.roll(rows, 1, axis=1) for signal, rows in super().embed_query_text(texts).items()}
@@ -245,7 +204,31 @@ def test_a_probe_tells_a_changed_encoder(library: Library) -> None:
         probe.check(Drifted(), library.first.probe, "first")
 
 
-def test_filling_a_space_makes_it_complete(library: Library) -> None:
+def test_a_dropped_space_leaves_nothing_on_disk_and_its_twin_keeps_all(
+    library: WordLibrary, settings: Settings
+) -> None:
+    with library.database.write() as connection:
+        other = spaces.create_space(connection, "other", library.first.specification, "0" * 64)
+    both = (library.first.id, other.id)
+    kept, gone = (settings.snapshots / record.fingerprint for record in (library.first, other))
+    followers = [
+        Follower(library.database, record, library.space.dimensions, settings) for record in (library.first, other)
+    ]
+    for number in range(2):
+        library.add(f"/media/{number}.jpg", "image", [(Signal.IMAGE, "dog", None, None)], both)
+        for follower in followers:
+            follower.catch_up()
+            if not number:
+                follower.publish()
+    assert set(settings.snapshots.iterdir()) == {kept, gone}
+    space_changes.drop(library.database, settings, "second")  # has the fingerprint of the first, and so its folder
+    assert set(settings.snapshots.iterdir()) == {kept, gone}
+    space_changes.drop(library.database, settings, "other")
+    followers[1].publish()  # a process that has not noticed yet
+    assert set(settings.snapshots.iterdir()) == {kept}
+
+
+def test_filling_a_space_makes_it_complete(library: WordLibrary) -> None:
     library.photo("dog.jpg", "dog")
     record: SpaceRecord = library.second
     with library.database.read() as connection:

@@ -19,6 +19,7 @@ from search.catalog.database import Connection, Database
 from search.catalog.embeddings import deletions_after, embeddings_after
 from search.catalog.records import SpaceRecord
 from search.catalog.sequence import horizon, identity, latest_sequence
+from search.catalog.spaces import list_spaces
 from search.errors import MedleyError, PartitionError
 from search.index.checks import unit_rows_of
 from search.index.keepers import make_keeper
@@ -87,7 +88,7 @@ class Follower:
         self._threads.clear()
         try:
             self._publish(self._worth_saving)
-        except (PartitionError, OSError) as error:
+        except (MedleyError, OSError) as error:
             _log.warning("no snapshot of %s: %s", self._space.name, error)
 
     def catch_up(self) -> int:
@@ -198,9 +199,14 @@ class Follower:
         return track.unsaved >= least
 
     def _publish(self, wanted: Callable[[_Track], bool]) -> None:
-        for signal, track in self._tracks.items():
-            if wanted(track):
+        tracks = {signal: track for signal, track in self._tracks.items() if wanted(track)}
+        if tracks and self._space_exists():  # what was dropped must not come back to disk
+            for signal, track in tracks.items():
                 self._save(signal, track)
+
+    def _space_exists(self) -> bool:
+        with self._database.read() as connection:
+            return any(space.id == self._space.id for space in list_spaces(connection))
 
     def _save(self, signal: Signal, track: _Track) -> None:
         with self._catching_up:

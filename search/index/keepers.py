@@ -6,6 +6,7 @@ Knows how far each has come in which catalogue; knows nothing of what happens in
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +35,9 @@ class Keeper(Protocol):
 
     def save(self, signal: Signal, index: VectorIndex, owner: str, sequence: int) -> None:
         """Keep it, unless a newer one is there."""
+
+    def forget(self) -> None:
+        """Remove all that is kept of the space."""
 
 
 def make_keeper(settings: Settings, fingerprint: str) -> Keeper:
@@ -80,6 +84,10 @@ class SnapshotFolder:
         if isinstance(index, Partition) and snapshot_sequence(path, owner) < sequence:
             index.save(path, owner, sequence)
 
+    def forget(self) -> None:
+        """See Keeper."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     def _path(self, signal: Signal) -> Path:
         return self._folder / f"{signal}.partition"
 
@@ -112,6 +120,12 @@ class MilvusServer:
         """See Keeper."""
         if isinstance(index, MilvusPartition) and (self._milvus.sequence(index, owner) or -1) < sequence:
             self._milvus.save(index, owner, sequence)
+
+    def forget(self) -> None:
+        """See Keeper."""
+        for signal in Signal:
+            if (partition := self._milvus.existing(self._name(signal))) is not None:
+                self._milvus.drop(partition)
 
     def _name(self, signal: Signal) -> str:
         return f"{self._prefix}_{signal}"
