@@ -6,13 +6,13 @@ import os
 from pathlib import Path, PurePath
 from typing import Annotated, Any
 
-from litestar import Request, Response, delete, get, route
+from litestar import Request, Response, get, route
 from litestar.enums import HttpMethod
 from litestar.params import QueryParameter
 
 from api import logs, media
 from api.paging import id_behind, id_of, page
-from api.params import Cursor, Id, Injected, PageLimit
+from api.params import Cursor, Id, Injected, PageLimit, removal
 from api.problems import documented, documented_file
 from api.schemas import AssetDetails, AssetStatus, Page, SegmentView
 from api.service import Service
@@ -84,7 +84,7 @@ def content(request: Request[Any, Any, Any], service: Injected, asset_id: Id) ->
     return media.respond(file, request.method, request.headers, PurePath(asset.path).name)
 
 
-@delete("/v1/assets/{asset_id:str}", status_code=204, sync_to_thread=True, responses=documented(404), tags=["library"])
+@removal("/v1/assets/{asset_id:str}", "library")
 def delete_asset(request: Request[Any, Any, Any], service: Injected, asset_id: Id) -> None:
     """Forget an asset and its segments. The file stays, except when it was uploaded here."""
     asset = _found(service, asset_id)

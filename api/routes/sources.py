@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Request, Response, delete, get, post
+from litestar import Request, Response, get, post
 from litestar.params import JSONBody
 
 from api import logs, roots
 from api.idempotency import once
 from api.paging import id_of
-from api.params import Id, Injected
+from api.params import ADMIN, Id, Injected, removal
 from api.problems import documented, documented_body
 from api.schemas import JobView, NewSource, Page, SourceView
 from api.service import Service
@@ -29,7 +29,7 @@ def list_sources(service: Injected) -> Page[SourceView]:
 @post(
     "/v1/sources",
     sync_to_thread=True,
-    opt={"scope": "admin"},
+    opt=ADMIN,
     responses={**documented(409), 201: documented_body(SourceView, "The source; its first scan has begun.")},
     tags=["library"],
 )
@@ -53,14 +53,7 @@ def get_source(service: Injected, source_id: Id) -> SourceView:
     return source_view(_found(service, source_id))
 
 
-@delete(
-    "/v1/sources/{source_id:str}",
-    status_code=204,
-    sync_to_thread=True,
-    opt={"scope": "admin"},
-    responses=documented(404),
-    tags=["library"],
-)
+@removal("/v1/sources/{source_id:str}", "library", opt=ADMIN)
 def delete_source(request: Request[Any, Any, Any], service: Injected, source_id: Id) -> None:
     """Forget a source and its assets; the files stay where they are."""
     source = _found(service, source_id)

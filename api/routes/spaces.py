@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, delete, get, post
+from litestar import Request, Response, get, post
 from litestar.params import JSONBody
 
 from api import logs
 from api.idempotency import once
-from api.params import Id, Injected
+from api.params import ADMIN, Id, Injected, removal
 from api.problems import documented, documented_body
 from api.schemas import ComparisonBody, JobView, NewSpace, Page, SpaceView
 from api.service import Service
@@ -22,8 +22,6 @@ from search.errors import AccessError, MedleyError
 from search.query import parse_query
 from search.space_changes import Comparison
 from search.spaces.specification import ClipSpecification
-
-_ADMIN = {"scope": "admin"}
 
 
 @get("/v1/spaces", sync_to_thread=True, responses=documented(), tags=["spaces"])
@@ -37,7 +35,7 @@ def list_spaces(service: Injected) -> Page[SpaceView]:
 @post(
     "/v1/spaces",
     sync_to_thread=True,
-    opt=_ADMIN,
+    opt=ADMIN,
     responses={**documented(409), 201: documented_body(SpaceView, "The new, empty space.")},
     tags=["spaces"],
 )
@@ -61,7 +59,7 @@ def create_space(request: Request[Any, Any, Any], service: Injected, data: JSONB
     "/v1/spaces/{name:str}/fill",
     status_code=202,
     sync_to_thread=True,
-    opt=_ADMIN,
+    opt=ADMIN,
     responses={**documented(404, 409), 202: documented_body(JobView, "The job that fills.")},
     tags=["spaces"],
 )
@@ -81,7 +79,7 @@ def fill_space(request: Request[Any, Any, Any], service: Injected, name: Id) -> 
     "/v1/spaces/{name:str}/use",
     status_code=200,
     sync_to_thread=True,
-    opt=_ADMIN,
+    opt=ADMIN,
     responses=documented(404),
     tags=["spaces"],
 )
@@ -112,14 +110,7 @@ def compare_spaces(service: Injected, name: Id, data: JSONBody[ComparisonBody]) 
     return Page(items=space_changes.compare(service.engine, beside, queries))
 
 
-@delete(
-    "/v1/spaces/{name:str}",
-    status_code=204,
-    sync_to_thread=True,
-    opt=_ADMIN,
-    responses=documented(404),
-    tags=["spaces"],
-)
+@removal("/v1/spaces/{name:str}", "spaces", opt=ADMIN)
 def drop_space(request: Request[Any, Any, Any], service: Injected, name: Id) -> None:
     """Remove a space with its vectors; the active one can't be dropped."""
     record = _found(service, name)
