@@ -48,7 +48,7 @@ def main() -> None:
     for part, seed in (("validation", 1), ("test", 2)):
         random = np.random.default_rng(seed)
         contents = read_contents(chosen.data, space, part, chosen.cache)
-        made[part] = list(trials(contents, questions(contents, random), space, SIZES, PER_LIBRARY, random))
+        made[part] = list(trials(contents, questions(contents, part, random), space, SIZES, PER_LIBRARY, random))
     report = {
         "space": space.fingerprint.digest[:12],
         "trials": {part: len(found) for part, found in made.items()},
@@ -64,9 +64,10 @@ def main() -> None:
 def honesty(made: Sequence[Trial], calibration: Calibration) -> dict[str, object]:
     """Expected calibration error and the reliability diagram, of the hits shown and of best hits alone."""
     report: dict[str, object] = {}
+    best, right_best, _ = best_hits(made, calibration)
     for name, (said, right) in {
         f"first {SHOWN} hits": shown(made, calibration),
-        "best hit": best_hits(made, calibration),
+        "best hit": (best, right_best),
     }.items():
         bins = np.minimum((said * BINS).astype(int), BINS - 1)
         rows = [
@@ -81,10 +82,9 @@ def honesty(made: Sequence[Trial], calibration: Calibration) -> dict[str, object
         ]
         error = sum(abs(row["said"] - row["right"]) * row["hits"] for row in rows) / len(said)
         report[name] = {"expected calibration error": round(error, 4), "diagram": rows}
-    said, right = best_hits(made, calibration)
-    confident = said >= calibration.threshold
+    confident = best >= calibration.threshold
     report["threshold"] = round(calibration.threshold, 3)
-    report["precision of confident best hits"] = round(float(right[confident].mean()), 3) if confident.any() else None
+    report["precision of confident best hits"] = _mean(right_best[confident])
     report["share confident"] = round(float(confident.mean()), 3)
     return report
 
@@ -96,24 +96,26 @@ def answers(made: Sequence[Trial], calibration: Calibration) -> dict[str, dict[s
         known = [hit for hit in Fusion(trial.lists, calibration).ranking if not np.isnan(trial.asset_truth[hit[0]])]
         if known:
             right = [trial.asset_truth[asset_id] == 1 for asset_id, _ in known[:SHOWN]]
-            for name in (trial.sort, "all"):
+            # What is of another world is easier to refuse, and would hide how hard the rest is.
+            for name in (trial.sort,) if trial.sort == "elsewhere" else (trial.sort, "all"):
                 rows.setdefault(name, []).append((trial.present, right[0], any(right), known[0][1]))
     return {name: _answered(np.array(found, dtype=float), calibration.threshold) for name, found in rows.items()}
 
 
 def _answered(rows: np.ndarray, threshold: float) -> dict[str, float]:
     present, first, among, best = rows[:, 0] == 1, rows[:, 1] == 1, rows[:, 2] == 1, rows[:, 3]
-    found = {
-        "questions": int(present.sum()),
-        "best hit right": _mean(first[present]),
-        f"right among {SHOWN}": _mean(among[present]),
-        "right best hits lost": _mean(best[present & first] < threshold),
-    }
+    found: dict[str, float] = {"questions": int(present.sum())}
+    if present.any():
+        found["best hit right"] = _mean(first[present])
+        found[f"right among {SHOWN}"] = _mean(among[present])
+        found["right best hits lost"] = _mean(best[present & first] < threshold)
     if (~present).any():
         absent, good = best[~present], best[present & first]
+        found["absent"] = len(absent)
         found["absent said so"] = _mean(absent < threshold)
-        # What any threshold could do: the trade is the space's, not the threshold's.
-        found["absent said so, losing 10 %"] = _mean(absent < np.quantile(good, 0.1)) if len(good) else float("nan")
+        if len(good):
+            # What any threshold could do: the trade is the space's, not the threshold's.
+            found["absent said so, losing 10 %"] = _mean(absent < np.quantile(good, 0.1))
     return found
 
 

@@ -2,8 +2,9 @@
 
 A cosine means nothing by itself: 0.3 is much between a sentence and a picture and little between two
 sentences, and the best of a million is higher than the best of a hundred by chance alone. A `Curve`
-turns a score and the partition's size into log-odds; `training/calibration.py` fits the curves. The size
-is the library's size now, so calibration moves with the library as it grows. Spaces that nobody fitted
+turns a score, the partition's size and, where there are words, how many of the query's words a passage holds
+into log-odds; `training/calibration.py` fits the curves. The size is the library's size now, so calibration
+moves with the library as it grows. Spaces that nobody fitted
 are judged by how far a score stands out from the query's own background in the partition.
 
 Knows no database, no index and no model.
@@ -36,6 +37,8 @@ class Curve(Struct, frozen=True, kw_only=True):
     score: float = 0.0  # >= 0: per unit of cosine, or of share for words
     standard: float = 0.0  # >= 0: per deviation above the query's background
     mean: float = 0.0  # per unit of the background's mean
+    covered: float = 0.0  # >= 0: per share of the query's words that the passage holds
+    complete: float = 0.0  # >= 0: when it holds all of them
     log_size: float = 0.0  # per factor of ten in the partition's size
     sizes: tuple[float, float] = (1.0, 1000.0)  # that it was fitted on; others count as the nearest of these
 
@@ -50,7 +53,10 @@ class Calibration(Struct, frozen=True, kw_only=True, dict=True):
     record: dict[str, str | float] = {}  # how it was fitted, for people
 
     def relevances(self, one: CandidateList) -> np.ndarray:
-        """Probability of relevance per candidate, `(n,) float64`, falling as the scores do."""
+        """Probability of relevance per candidate, `(n,) float64`.
+
+        It falls as the scores do among passages that hold as many of the query's words.
+        """
         scores = np.array([candidate.score for candidate in one.candidates], dtype=np.float64)
         curve = self.curves.get(key(one)) or _FALLBACK_CURVES[one.evidence]
         return probability(log_odds(curve, one, scores))
@@ -81,6 +87,9 @@ def log_odds(curve: Curve, one: CandidateList, scores: np.ndarray) -> np.ndarray
     if one.evidence is Evidence.WORDS:
         scores = share_of_words(scores, one.terms, size)
     values = curve.intercept + curve.score * scores + curve.log_size * np.log10(np.clip(size, *curve.sizes))
+    if curve.covered or curve.complete:
+        covered = np.array([candidate.covered for candidate in one.candidates])
+        values += curve.covered * covered + curve.complete * (covered == 1)
     if background and one.evidence is Evidence.DENSE:
         deviation = max(background.deviation, _LEAST_DEVIATION)
         values += curve.standard * (scores - background.mean) / deviation + curve.mean * background.mean
@@ -90,9 +99,10 @@ def log_odds(curve: Curve, one: CandidateList, scores: np.ndarray) -> np.ndarray
 def share_of_words(scores: np.ndarray, terms: int, size: int) -> np.ndarray:
     """BM25 scores -> how much of what the query's words could say was found, about 0 to 1.
 
-    A word in one segment of `size` is worth log(size) to BM25; every word found so rarely would be all.
+    A word in one segment of `size` is worth log(size) to BM25; every word found so rarely would be all. No more:
+    BM25 knows how rare words are among all that is spoken and seen, also where a partition is small.
     """
-    return scores / (max(1, terms) * np.log(2.0 + size))
+    return np.minimum(1.0, scores / (max(1, terms) * np.log(2.0 + size)))
 
 
 def probability(values: np.ndarray) -> np.ndarray:
@@ -110,7 +120,7 @@ def decode(text: str | bytes) -> Calibration:
     values = [value for _, value in calibration.fused]
     if len(places) < 2 or any(np.diff(places) <= 0) or any(np.diff(values) <= 0):
         raise SpaceError("the space's calibration does not rise; fit it again")
-    if any(curve.score < 0 or curve.standard < 0 for curve in calibration.curves.values()):
+    if any(min(one.score, one.standard, one.covered, one.complete) < 0 for one in calibration.curves.values()):
         raise SpaceError("the space's calibration falls with the score; fit it again")
     return calibration
 
@@ -139,6 +149,6 @@ def encode(calibration: Calibration) -> str:
 # of unknown spaces can't be compared, deviations can. Cautious on purpose.
 _FALLBACK_CURVES = {
     Evidence.DENSE: Curve(intercept=-4.0, standard=1.3, log_size=-0.9),
-    Evidence.WORDS: Curve(intercept=-4.0, score=7.0),
+    Evidence.WORDS: Curve(intercept=-4.0, score=7.0, complete=1.5),
 }
 FALLBACK = Calibration(fingerprint="", curves={}, fused=((0.0, 0.0), (1.0, 1.0)), threshold=0.5)

@@ -44,6 +44,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     start_seconds: float | None = None
     end_seconds: float | None = None
     text: str | None = None
+    covered: float = 0.0  # the share of the query's words that its text holds
 
 
 class CandidateList(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from search.candidates import Background, Candidate, CandidateList, Evidence
 from search.catalog import embeddings, segments, text
 from search.catalog.database import Connection, Database
 from search.catalog.places import Place, places
+from search.coverage import Coverage
 from search.errors import NotFoundError
 from search.filters import Condition, Not, Says, all_of
 from search.index.protocol import VectorIndex
@@ -95,15 +96,16 @@ class Retriever:
             found = self._dense(resolved, depth, allowed) + self._by_words(connection, resolved, depth)
             wanted = {segment_id for one in found for segment_id in one.ids.tolist()}
             held = places(connection, sorted(wanted))
-        terms = len(text.terms_of(resolved.words))
+        terms = text.terms_of(resolved.words)
+        coverage = Coverage(terms)
         return [
             CandidateList(
                 signal=one.signal,
                 evidence=one.evidence,
-                candidates=tuple(_candidates(one, held, resolved.excluded_assets, newest_segment)),
+                candidates=tuple(_candidates(one, held, coverage, resolved.excluded_assets, newest_segment)),
                 background=one.background,
                 by_example=resolved.by_example,
-                terms=terms,
+                terms=len(terms),
                 complete=len(one.ids) < depth,
             )
             for one in found
@@ -220,7 +222,11 @@ def _rows(vectors: Mapping[Signal, np.ndarray], count: int) -> list[Mapping[Sign
 
 
 def _candidates(
-    found: _Found, held: Mapping[int, Place], excluded: frozenset[int], newest_segment: int | None
+    found: _Found,
+    held: Mapping[int, Place],
+    coverage: Coverage,
+    excluded: frozenset[int],
+    newest_segment: int | None,
 ) -> Iterator[Candidate]:
     """Those that the catalogue still holds: a partition may be a moment behind a deletion."""
     for segment_id, score in zip(found.ids.tolist(), found.scores.tolist(), strict=True):
@@ -229,5 +235,11 @@ def _candidates(
             continue
         _, asset_id, start, end, words = place
         yield Candidate(
-            segment_id=segment_id, asset_id=asset_id, score=score, start_seconds=start, end_seconds=end, text=words
+            segment_id=segment_id,
+            asset_id=asset_id,
+            score=score,
+            start_seconds=start,
+            end_seconds=end,
+            text=words,
+            covered=coverage.of(words),
         )

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from search.calibration import Calibration, for_space
-from search.calibration import shipped as shipped_calibration
 from search.catalog import spaces
 from search.catalog.database import Database
 from search.catalog.records import SpaceRecord
@@ -88,8 +87,8 @@ def _create_starter(database: Database, settings: Settings) -> SpaceRecord:
         if active := spaces.active_space(connection):
             return active
         if not spaces.find_space(connection, STARTER):
-            created = spaces.create_space(connection, STARTER, specification.encode(wanted), fingerprint)
-            spaces.set_calibration(connection, created.id, shipped_calibration(fingerprint))
+            # Its calibration is not copied into the catalogue: the next release may bring a better one.
+            spaces.create_space(connection, STARTER, specification.encode(wanted), fingerprint)
         return spaces.activate_space(connection, STARTER)
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from search.calibration import FALLBACK, Calibration, Curve, decode, encode, for_space
+from search.calibration import FALLBACK, Calibration, Curve, decode, encode, for_space, share_of_words
 from search.candidates import Background, Candidate, CandidateList, Evidence
 from search.errors import SpaceError
 from search.results import Signal
@@ -87,9 +88,39 @@ def test_the_final_map_rises_strictly_and_follows_what_was_right():
 def test_the_threshold_is_the_lowest_that_is_precise_enough():
     relevances = np.linspace(0, 1, 1001)
     truth = (relevances > 0.6).astype(float)
-    threshold = confident_threshold(relevances, truth, precision=0.8)
+    present = np.ones(1001, bool)
+    threshold = confident_threshold(relevances, truth, present, precision=0.8)
     assert truth[relevances >= threshold].mean() >= 0.8
     assert truth[relevances >= threshold - 0.05].mean() < 0.8
+
+
+def test_the_threshold_also_refuses_enough_of_what_is_not_there():
+    relevances = np.linspace(0, 1, 1001)
+    present = np.arange(1001) % 2 == 0
+    # All that is there is found, so that precision alone would let nearly half of the rest through.
+    threshold = confident_threshold(relevances, np.ones(1001), present, precision=0.5, refused=0.9)
+    assert np.mean(relevances[~present] < threshold) >= 0.9
+    assert np.mean(relevances[~present] < threshold - 0.02) < 0.9
+
+
+def test_a_passage_that_holds_all_the_words_counts_for_more_than_its_cosine():
+    calibration = Calibration(
+        fingerprint="x",
+        curves={"speech/text": Curve(intercept=-5, score=10, covered=1, complete=3)},
+        fused=((0.0, 0.0), (1.0, 1.0)),
+        threshold=0.5,
+    )
+    near, with_all, with_some = (
+        Candidate(segment_id=number, asset_id=number, score=score, covered=covered)
+        for number, score, covered in ((1, 0.45, 0.0), (2, 0.28, 1.0), (3, 0.28, 0.5))
+    )
+    said = calibration.relevances(replace(listed([]), candidates=(near, with_all, with_some)))
+    assert said[1] > said[0] > said[2] > calibration.relevances(listed([0.28]))[0]
+
+
+def test_no_word_can_be_rarer_than_the_partition_says():
+    # BM25 counts words over speech and text seen together; a single sign among many recordings is rare to it.
+    assert share_of_words(np.array([8.0]), terms=2, size=1) == pytest.approx(1.0)
 
 
 def test_a_calibration_survives_being_stored():
@@ -112,6 +143,7 @@ def test_a_calibration_survives_being_stored():
         '{"fingerprint":"x","curves":{},"fused":[[0,0]],"threshold":0.5}',
         '{"fingerprint":"x","curves":{},"fused":[[0,1],[1,0]],"threshold":0.5}',
         '{"fingerprint":"x","curves":{"a":{"intercept":0,"score":-1}},"fused":[[0,0],[1,1]],"threshold":0.5}',
+        '{"fingerprint":"x","curves":{"a":{"intercept":0,"complete":-1}},"fused":[[0,0],[1,1]],"threshold":0.5}',
     ],
 )
 def test_a_damaged_calibration_is_refused_with_what_to_do(text):

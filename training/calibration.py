@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
 from search.calibration import SHIPPED, Calibration, Curve, encode, key, share_of_words
 from search.candidates import Background, Candidate, CandidateList, Evidence
@@ -24,14 +25,15 @@ from search.spaces.registry import open_space
 from search.spaces.space import Space
 from search.spaces.specification import StarterSpecification, decode
 from training.mixed import Contents, questions, read_contents
-from training.trials import SAMPLE, Trial, trials
+from training.trials import Trial, trials
 
-SIZES = (40, 120, 350, 700)
+SIZES = (20, 40, 120, 350, 700)
 PER_LIBRARY = 120
 LOOK_AT = 20  # candidates of each list; further down nearly nothing is right
 SHOWN = 10  # hits whose probability must be honest
 KNOTS = 12
-PRECISION = 0.83  # of confident best hits: 0.8 is promised, the rest is for libraries unlike these
+PRECISION = 0.845  # of confident best hits: 0.8 is promised, the rest is for libraries unlike these
+REFUSED = 0.85  # of questions about what is not there: 0.8 is promised
 _RIDGE = 1e-2  # on standardised features
 
 
@@ -56,59 +58,73 @@ def main() -> None:
 
 def fit(space: Space, contents: Contents, random: np.random.Generator) -> Calibration:
     """Curves from the candidates of all trials, then the final map and the threshold from their best hits."""
-    made = list(trials(contents, questions(contents, random), space, SIZES * 2, PER_LIBRARY, random))
-    curves = fit_curves([one for one in made if one.sort != "two signals"])
-    curves |= fit_example_curves(contents, random)
-    plain = Calibration(
-        fingerprint=space.fingerprint.digest, curves=curves, fused=((0.0, 0.0), (1.0, 1.0)), threshold=0.5
-    )
+    asked = questions(contents, "validation", random)
+    made = list(trials(contents, asked, space, SIZES * 2, PER_LIBRARY, random))
+    return fit_to(made, space.fingerprint.digest, fit_example_curves(contents, random))
+
+
+def fit_to(made: Sequence[Trial], fingerprint: str, example_curves: Mapping[str, Curve]) -> Calibration:
+    """The calibration of trials that are at hand."""
+    curves = fit_curves([one for one in made if one.sort != "two signals"]) | dict(example_curves)
+    plain = Calibration(fingerprint=fingerprint, curves=curves, fused=((0.0, 0.0), (1.0, 1.0)), threshold=0.5)
     evidence, truth = shown(made, plain)
-    fitted = plain.__class__(
-        fingerprint=plain.fingerprint, curves=curves, fused=rising_map(evidence, truth), threshold=0.5
-    )
-    threshold = confident_threshold(*best_hits(made, fitted))
-    return Calibration(
-        fingerprint=plain.fingerprint,
-        curves=curves,
-        fused=fitted.fused,
-        threshold=threshold,
+    fitted = structs.replace(plain, fused=rising_map(evidence, truth))
+    return structs.replace(
+        fitted,
+        threshold=confident_threshold(*best_hits(made, fitted)),
         record={"trials": len(made), "candidates": len(evidence), "recipe": "training/calibration.py"},
     )
 
 
 def fit_curves(made: Sequence[Trial]) -> dict[str, Curve]:
     """One curve per signal and kind of evidence, from what is known right or wrong."""
-    features: dict[str, list[tuple[float, float, float, float]]] = {}
+    features: dict[str, list[Features]] = {}
     truths: dict[str, list[float]] = {}
     for trial in made:
         for one in trial.lists:
             for candidate in one.candidates[:LOOK_AT]:
                 truth = trial.segment_truth[candidate.segment_id]
                 if not np.isnan(truth):
-                    features.setdefault(key(one), []).append(_features(one, candidate))
-                    truths.setdefault(key(one), []).append(truth)
-    # Without the background: in a small library of one subject ("dog" among dogs) nothing stands out from it,
-    # and everything relevant would be declared irrelevant. Over mixed libraries the cosine alone does as well.
-    plain = np.array([1.0, 0.0, 0.0, 1.0])
-    return {name: fit_curve(np.array(rows) * plain, np.array(truths[name])) for name, rows in features.items()}
+                    features.setdefault(_pool(key(one)), []).append(features_of(one, candidate))
+                    truths.setdefault(_pool(key(one)), []).append(truth)
+    fitted = {name: fit_curve(_used(name, np.array(rows)), np.array(truths[name])) for name, rows in features.items()}
+    return {name: fitted[_pool(name)] for name in {key(one) for trial in made for one in trial.lists}}
 
 
-def _features(one: CandidateList, candidate: Candidate) -> tuple[float, float, float, float]:
+Features = tuple[float, float, float, float, float, float]  # score, standard, mean, log size, covered, complete
+_RISING = (0, 1, 4, 5)  # columns that may only speak for
+
+
+def _pool(name: str) -> str:
+    """What is seen written is judged as what is said: there is too little of it to fit a curve of its own."""
+    return name.replace(str(Signal.TEXT) + "/", str(Signal.SPEECH) + "/")
+
+
+def _used(name: str, features: np.ndarray) -> np.ndarray:
+    """Pictures and sounds without the background: in a small library of one subject ("dog" among dogs) nothing
+    stands out from it, and everything relevant would be declared irrelevant. Over mixed libraries the cosine
+    alone does as well. Speech is told apart by it: captions are all alike, voicemails are not."""
+    return features if name.startswith(Signal.SPEECH) else features * np.array([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])
+
+
+def features_of(one: CandidateList, candidate: Candidate) -> Features:
+    """What a curve sees of a candidate."""
     background = one.background or Background(1, 0.0, 0.0)
     size = float(np.log10(max(1, background.size)))
+    covered, complete = candidate.covered, float(candidate.covered == 1)
     if one.evidence is Evidence.WORDS:
         share = float(share_of_words(np.array(candidate.score), one.terms, max(1, background.size)))
-        return share, 0.0, 0.0, size
+        return share, 0.0, 0.0, size, covered, complete
     standard = (candidate.score - background.mean) / max(background.deviation, 1e-3)
-    return candidate.score, standard, background.mean, size
+    return candidate.score, standard, background.mean, size, covered, complete
 
 
 def fit_curve(features: np.ndarray, truth: np.ndarray) -> Curve:
-    """Logistic regression of `(n, 4)` score, standard, mean, log size; what should rise and does not is left out."""
-    used = [column for column in range(4) if features[:, column].std() > 1e-9]
+    """Logistic regression of `(n, 6)` features; what should rise and does not is left out."""
+    used = [column for column in range(features.shape[1]) if features[:, column].std() > 1e-9]
     while True:
         weights, intercept = logistic(features[:, used], truth)
-        falling = [column for column, weight in zip(used, weights, strict=True) if column < 2 and weight < 0]
+        falling = [column for column, weight in zip(used, weights, strict=True) if column in _RISING and weight < 0]
         if not falling:
             break
         used.remove(falling[0])
@@ -119,6 +135,8 @@ def fit_curve(features: np.ndarray, truth: np.ndarray) -> Curve:
         standard=by_column.get(1, 0.0),
         mean=by_column.get(2, 0.0),
         log_size=by_column.get(3, 0.0),
+        covered=by_column.get(4, 0.0),
+        complete=by_column.get(5, 0.0),
         sizes=(float(10 ** features[:, 3].min()), float(10 ** features[:, 3].max())),
     )
 
@@ -156,10 +174,8 @@ def fit_example_curves(contents: Contents, random: np.random.Generator) -> dict[
                 if random.random() < 0.5:
                     others = others[labels[others] != labels[asking]]
                 scores = contents.vectors[others] @ contents.vectors[asking]
-                background = Background.of(scores[:SAMPLE], len(scores))
                 for place in np.argsort(-scores)[:LOOK_AT]:
-                    standard = (scores[place] - background.mean) / max(background.deviation, 1e-3)
-                    features.append((scores[place], standard, background.mean, np.log10(len(scores))))
+                    features.append((scores[place], 0.0, 0.0, np.log10(len(scores)), 0.0, 0.0))
                     truths.append(float(labels[others[place]] == labels[asking]))
         curve = fit_curve(np.array(features), np.array(truths))
         curves |= {f"{signal}/example": curve for signal in signals}
@@ -177,16 +193,17 @@ def shown(made: Sequence[Trial], calibration: Calibration) -> tuple[np.ndarray, 
     return np.array(relevances), np.array(truths)
 
 
-def best_hits(made: Sequence[Trial], calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
-    """Relevance and truth of each trial's best hit whose truth is known."""
-    relevances, truths = [], []
+def best_hits(made: Sequence[Trial], calibration: Calibration) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Relevance and truth of each trial's best hit whose truth is known; and whether there is an answer at all."""
+    relevances, truths, present = [], [], []
     for trial in made:
         ranking = Fusion(trial.lists, calibration).ranking
         known = [hit for hit in ranking if not np.isnan(trial.asset_truth[hit[0]])]
         if known:
             relevances.append(known[0][1])
             truths.append(trial.asset_truth[known[0][0]])
-    return np.array(relevances), np.array(truths)
+            present.append(trial.present)
+    return np.array(relevances), np.array(truths), np.array(present, bool)
 
 
 def rising_map(evidence: np.ndarray, truth: np.ndarray) -> tuple[tuple[float, float], ...]:
@@ -216,11 +233,19 @@ def rising_map(evidence: np.ndarray, truth: np.ndarray) -> tuple[tuple[float, fl
     return tuple(rising)
 
 
-def confident_threshold(relevances: np.ndarray, truth: np.ndarray, precision: float = PRECISION) -> float:
-    """The lowest relevance of a best hit from which on best hits are right this often."""
+def confident_threshold(
+    relevances: np.ndarray,
+    truth: np.ndarray,
+    present: np.ndarray,
+    precision: float = PRECISION,
+    refused: float = REFUSED,
+) -> float:
+    """The lowest relevance, which loses least, from which on best hits are right this often, and below which so
+    many questions about what is not there stay."""
     order = np.argsort(-relevances)
     right = np.cumsum(truth[order]) / np.arange(1, len(order) + 1)
-    enough = np.flatnonzero((right >= precision) & (np.arange(len(order)) >= 20))
+    answered = np.cumsum(~present[order]) / max(1, int(np.count_nonzero(~present)))
+    enough = np.flatnonzero((right >= precision) & (answered <= 1 - refused) & (np.arange(len(order)) >= 20))
     return float(relevances[order[enough[-1]]]) if len(enough) else float(relevances.max())
 
 

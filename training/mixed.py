@@ -6,6 +6,10 @@ arrangement into assets is made here. What a query is about is known by caption,
 where nobody said whether an item fits (a surfer's photo for the label "beach"), it counts neither way.
 
     photos/flickr8k.jsonl (captions), photos/*.jsonl (labels), sounds/*.jsonl, speech/*.jsonl
+
+Captions are no speech, and nobody types them: so there are talks written for this, with what someone may
+type to find them (spoken.txt), short keywords for photos, and queries about what nothing here holds
+(elsewhere.txt).
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ import numpy as np
 from msgspec import Struct
 from PIL import Image
 
+from search.catalog.text import terms_of
+from search.coverage import Coverage
 from search.results import Signal
 from search.spaces.inputs import SAMPLE_RATE_HZ, Waveform, fit
 from search.spaces.minilm import MiniLM
@@ -27,6 +33,10 @@ from search.spaces.space import Space, unit_rows
 # Cosine of centred sentences. Above: the same scene for a person; between: can't be said.
 SAME_SCENE, OTHER_SCENE = 0.6, 0.42
 OTHER_LABEL = 0.4
+ALIKE_TALK = 0.55  # talks are each of their own; only nearly the same question may be answered by another
+COVERED = 0.5  # of a query's words: more may be a hit by another way than was thought of
+MOSTLY_COVERED = 0.6  # the same for whole sentences, which share more by chance
+HERE = Path(__file__).parent
 PASSAGES = 600  # rows of captions that are spoken, per part
 SIGNS = (
     "no parking", "emergency exit", "platform nine", "happy birthday grandma", "fresh fish market", "speed limit fifty",
@@ -41,7 +51,7 @@ SIGNS = (
 class Contents(Struct, frozen=True, kw_only=True):
     """Everything that segments can hold, row by row."""
 
-    sorts: np.ndarray  # (n,) of "photo", "passage", "clip", "sign"
+    sorts: np.ndarray  # (n,) of "photo", "passage", "talk", "clip", "sign"
     vectors: np.ndarray  # (n, d) float32 of the widest signal; the others' rows end in zeros
     texts: list[str]  # words, for passages and signs
     sentences: list[list[str]]  # what is true of the item, for finding what else fits; held-out captions first
@@ -71,7 +81,7 @@ def read_contents(data: Path, space: Space, part: str, cache: Path) -> Contents:
     words = [row["words"] for row in spoken] + list(signs)
     vectors = _stacked(
         _kept(kept / f"pictures-{part}.npy", lambda: _picture_vectors(space, pictures)),
-        _kept(kept / f"words-{part}.npy", lambda: space.embed(Signal.SPEECH, words)),
+        _kept(kept / f"words-{part}-{len(words)}.npy", lambda: space.embed(Signal.SPEECH, words)),
         *([_kept(kept / f"clips-{part}.npy", lambda: _clip_vectors(space, clips))] if clips else []),
     )
     rows = [*photos, *labelled, *spoken, *({"sentences": [sign]} for sign in signs), *clips]
@@ -81,7 +91,7 @@ def read_contents(data: Path, space: Space, part: str, cache: Path) -> Contents:
     centre = said.mean(axis=0)
     return Contents(
         sorts=np.array(
-            ["photo"] * len(pictures) + ["passage"] * len(spoken) + ["sign"] * len(signs) + ["clip"] * len(clips)
+            ["photo"] * len(pictures) + [row["sort"] for row in spoken] + ["sign"] * len(signs) + ["clip"] * len(clips)
         ),
         vectors=vectors,
         texts=[""] * len(pictures) + words + [""] * len(clips),
@@ -92,8 +102,8 @@ def read_contents(data: Path, space: Space, part: str, cache: Path) -> Contents:
     )
 
 
-def questions(contents: Contents, random: np.random.Generator) -> list[Question]:
-    """All questions that the contents can answer, in random order."""
+def questions(contents: Contents, part: str, random: np.random.Generator) -> list[Question]:
+    """All questions that the contents can answer, and some that they can't, in random order."""
     asked: list[Question] = []
     for row, sentences in enumerate(contents.sentences):
         sort = str(contents.sorts[row])
@@ -102,7 +112,12 @@ def questions(contents: Contents, random: np.random.Generator) -> list[Question]
         elif sort == "passage":
             asked.append(_by_words(contents, row))
         elif sort == "sign":
-            asked.append(_exactly("text", f"a sign that says {sentences[0]}", contents, [row]))
+            wording = random.choice(["a sign that says {}", "{}"])
+            asked.append(_exactly("text", wording.format(sentences[0]), contents, [row]))
+        elif sort == "talk":
+            asked += _of_talk(contents, row)
+    asked += _by_keywords(contents, random)
+    asked += _elsewhere(contents, _lines("elsewhere.txt", part))
     labels = sorted({label for label in contents.labels if label})
     names = [label.split("/", 1)[1].replace("_", " ").lower() for label in labels]
     vectors = sentence_vectors(names, contents.centre)
@@ -117,15 +132,19 @@ def questions(contents: Contents, random: np.random.Generator) -> list[Question]
 def _about(contents: Contents, sort: str, row: int) -> Question:
     """The item's first sentence, which is neither spoken nor among those that tell what fits."""
     likeness = contents.meanings[:, 1:] @ contents.meanings[row, 0]
+    text = contents.sentences[row][0]
     truth = _graded(likeness.max(axis=1), SAME_SCENE, OTHER_SCENE)
+    truth[(truth == 0) & (_covered(contents.texts, text) > MOSTLY_COVERED)] = np.nan
     truth[contents.sorts == "sign"] = 0.0
     truth[row] = 1.0
-    return Question(sort=sort, text=contents.sentences[row][0], truth=truth)
+    return Question(sort=sort, text=text, truth=truth)
 
 
 def _of_label(contents: Contents, sort: str, text: str, label: str, vector: np.ndarray) -> Question:
     likeness = (contents.meanings @ vector).max(axis=1)
     truth = np.where(likeness <= OTHER_LABEL, 0.0, np.nan)  # a surfer's photo may well show a beach
+    # Who asks for "bathroom" and hears of one has not been answered wrongly.
+    truth[np.maximum(_covered(contents.texts, text), _covered(_joined(contents), text)) > COVERED] = np.nan
     truth[contents.sorts == "sign"] = 0.0
     truth[[other == label for other in contents.labels]] = 1.0
     return Question(sort=sort, text=text, truth=truth)
@@ -136,6 +155,74 @@ def _by_words(contents: Contents, row: int) -> Question:
     words = re.findall(r"[A-Za-z]{4,}", contents.texts[row])
     telling = sorted(dict.fromkeys(words), key=lambda word: (not word[0].isupper(), -len(word)))[:3]
     return _exactly("words", " ".join(telling), contents, [row])
+
+
+def _of_talk(contents: Contents, row: int) -> list[Question]:
+    """The same talk asked for in the ways that people have: words, a question, the gist."""
+    question, gist, keywords = contents.sentences[row][:3]
+    ways = (("talk: keywords", keywords), ("talk: question", question), ("talk: gist", gist))
+    vectors = sentence_vectors([text for _, text in ways], contents.centre)
+    found = []
+    for (sort, text), vector in zip(ways, vectors, strict=True):
+        likeness = (contents.meanings @ vector).max(axis=1)
+        same = np.where(contents.sorts == "talk", ALIKE_TALK, OTHER_SCENE)
+        # A photo of a train does not say when it leaves, but neither is it surely wrong.
+        truth = np.where(likeness <= same, 0.0, np.nan)
+        truth[_covered(contents.texts, text) > COVERED] = np.nan
+        truth[row] = 1.0
+        found.append(Question(sort=sort, text=text, truth=truth))
+    return found
+
+
+def _by_keywords(contents: Contents, random: np.random.Generator) -> list[Question]:
+    """Two or three words of a photo's captions, as people type them.
+
+    Wrong is only what none of them is said of: captions don't mention all there is to see.
+    """
+    photos = np.flatnonzero((contents.sorts == "photo") & (np.array([len(one) for one in contents.sentences]) > 1))
+    joined = _joined(contents)
+    texts = []
+    for row in photos:
+        first, *others = contents.sentences[row]
+        telling = [term for term in terms_of(first) if sum(Coverage([term]).of(other) for other in others) >= 2]
+        if len(telling) >= 2:
+            count = min(len(telling), int(random.integers(2, 4)))
+            chosen = sorted(random.choice(len(telling), count, replace=False))
+            texts.append((row, " ".join(telling[place] for place in chosen)))
+    vectors = sentence_vectors([text for _, text in texts], contents.centre)
+    found = []
+    for (row, text), vector in zip(texts, vectors, strict=True):
+        likeness = (contents.meanings @ vector).max(axis=1)
+        held = _covered(joined, text)
+        truth = np.where((likeness <= OTHER_SCENE) & (held == 0), 0.0, np.nan)
+        truth[held == 1] = 1.0
+        truth[contents.sorts == "sign"] = 0.0
+        truth[row] = 1.0
+        found.append(Question(sort="keywords", text=text, truth=truth))
+    return found
+
+
+def _elsewhere(contents: Contents, texts: Sequence[str]) -> list[Question]:
+    """About other worlds; what may fit by chance counts neither way."""
+    vectors = sentence_vectors(texts, contents.centre)
+    found = []
+    for text, vector in zip(texts, vectors, strict=True):
+        likeness = (contents.meanings @ vector).max(axis=1)
+        truth = np.where(likeness <= OTHER_SCENE, 0.0, np.nan)
+        truth[_covered(contents.texts, text) > COVERED] = np.nan
+        found.append(Question(sort="elsewhere", text=text, truth=truth))
+    return found
+
+
+def _joined(contents: Contents) -> list[str]:
+    """All that is told of each item; nothing where only a name is."""
+    return [" ".join(sentences) if len(sentences) > 1 else "" for sentences in contents.sentences]
+
+
+def _covered(texts: Sequence[str], text: str) -> np.ndarray:
+    """`(n,)`: how many of a query's words each text holds."""
+    coverage = Coverage(terms_of(text))
+    return np.array([coverage.of(words) for words in texts])
 
 
 def _exactly(sort: str, text: str, contents: Contents, rows: Sequence[int]) -> Question:
@@ -169,12 +256,25 @@ def _spoken(data: Path, part: str) -> list[dict]:
     rows = [row for row in rows if row.get("part") == "train" and len(row.get("captions", ())) >= 5]
     start = 0 if part == "validation" else PASSAGES
     spoken = [
-        {"sentences": [row["captions"][0], *row["captions"][3:5]], "words": " ".join(row["captions"][1:3])}
+        {
+            "sort": "passage",
+            "sentences": [row["captions"][0], *row["captions"][3:5]],
+            "words": " ".join(row["captions"][1:3]),
+        }
         for row in rows[start : start + PASSAGES]
     ]
+    for line in _lines("spoken.txt", part):
+        words, keywords, question, gist = line.split(" | ")
+        spoken.append({"sort": "talk", "sentences": [question, gist, keywords, words], "words": words})
     readings = [row for path in sorted((data / "speech").glob("*.jsonl")) for row in _rows(path) if row.get("text")]
     mine = readings[::2] if part == "validation" else readings[1::2]
-    return spoken + [{"sentences": [row["text"]], "words": row["text"]} for row in mine]
+    return spoken + [{"sort": "passage", "sentences": [row["text"]], "words": row["text"]} for row in mine]
+
+
+def _lines(name: str, part: str) -> list[str]:
+    """Of a part's section in one of our own files."""
+    section = (HERE / name).read_text("utf-8").split(f"= {part}\n")[1].split("\n= ")[0]
+    return [line for line in section.splitlines() if line.strip()]
 
 
 def _clips(data: Path, part: str) -> list[dict]:

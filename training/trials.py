@@ -14,12 +14,14 @@ from msgspec import Struct
 
 from search.candidates import Background, Candidate, CandidateList, Evidence
 from search.catalog.text import terms_of
+from search.coverage import Coverage
 from search.results import Signal
 from search.spaces.space import Space
 from training.mixed import Contents, Question
 
 DEPTH = 50
 SAMPLE = 512
+_TALKS = 0.5  # of recordings and videos, as long as there is any talk left
 _SHARES = {"photo": 0.45, "recording": 0.2, "sound": 0.1, "video": 0.25}
 
 
@@ -56,16 +58,18 @@ def trials(
     """`per_library` questions to a library of each size, and as many that it can't answer."""
     for size in sizes:
         library = build(contents, size, random)
-        chosen = _answerable(contents, library, asked, per_library) + _of_two(
-            contents, library, asked, per_library // 6
-        )
+        chosen = _answerable(contents, library, asked, per_library // 6)
+        chosen += _of_two(contents, library, asked, per_library // 6)
+        elsewhere = [question for question in asked if question.sort == "elsewhere"]
+        chosen += [elsewhere[place] for place in random.permutation(len(elsewhere))[: per_library // 2]]
         vectors = space.embed_query_text([one.text for one in chosen])
         words = _WordIndex(library.texts)
         for place, question in enumerate(chosen):
             of_signal = {signal: rows[place] for signal, rows in vectors.items()}
             truth = _truths(library, question)
             everything = np.ones(len(library.rows), bool)
-            yield _trial(contents, library, words, question, of_signal, truth, everything, present=True)
+            if question.sort != "elsewhere":
+                yield _trial(contents, library, words, question, of_signal, truth, everything, present=True)
             if question.also is None:
                 assets = _by_asset(library.assets, truth)
                 gone = [asset_id for asset_id, value in assets.items() if value != 0]
@@ -83,18 +87,23 @@ def build(contents: Contents, size: int, random: np.random.Generator) -> Library
             if supply.get(sort):
                 found.append((int(supply[sort].pop()), signal, asset, place * step if step else np.nan))
 
+    def speak(count: int, asset: int) -> None:
+        # What people really say is rare in the data, so small libraries get their share of it first.
+        sort = "talk" if supply.get("talk") and random.random() < _TALKS else "passage"
+        take(sort, count, Signal.SPEECH, asset, 10)
+
     kinds = random.choice(list(_SHARES), size=size, p=list(_SHARES.values()))
     for asset, kind in enumerate(kinds, start=1):
         if kind == "photo":
             take("photo", 1, Signal.IMAGE, asset, 0)
             take("sign", int(random.random() < 0.15), Signal.TEXT, asset, 0)
         elif kind == "recording":
-            take("passage", 3, Signal.SPEECH, asset, 10)
+            speak(3, asset)
         elif kind == "sound":
             take("clip", 2, Signal.SOUND, asset, 5)
         else:
             take("photo", 3, Signal.FRAME, asset, 8)
-            take("passage", 2, Signal.SPEECH, asset, 10)
+            speak(2, asset)
             take("clip", int(random.random() < 0.3), Signal.SOUND, asset, 5)
     return Library(
         np.array([row for row, *_ in found]),
@@ -106,7 +115,7 @@ def build(contents: Contents, size: int, random: np.random.Generator) -> Library
 
 
 def _answerable(contents: Contents, library: Library, asked: Sequence[Question], most: int) -> list[Question]:
-    """Questions that the library holds an answer to, of every sort alike."""
+    """Questions that the library holds an answer to, at most `most` of every sort."""
     by_sort: dict[str, list[Question]] = {}
     for question in asked:
         right = question.truth[library.rows] == 1
@@ -114,7 +123,7 @@ def _answerable(contents: Contents, library: Library, asked: Sequence[Question],
             sort = question.sort
             if sort == "photo" and not (right & (library.signals == Signal.IMAGE)).any():
                 sort = "frame" if (right & (library.signals == Signal.FRAME)).any() else "speech"
-            if len(by_sort.setdefault(sort, [])) < most // 6:
+            if len(by_sort.setdefault(sort, [])) < most:
                 by_sort[sort].append(Question(sort=sort, text=question.text, truth=question.truth))
     return [question for questions in by_sort.values() for question in questions]
 
@@ -168,7 +177,8 @@ def _trial(
     left: np.ndarray,
     present: bool,
 ) -> Trial:
-    lists = [*_dense(contents, library, vectors, left), *words.search(library, question.text, left)]
+    coverage = Coverage(terms_of(question.text))
+    lists = [*_dense(contents, library, vectors, coverage, left), *words.search(library, question.text, coverage, left)]
     return Trial(
         sort=question.sort,
         text=question.text,
@@ -181,7 +191,7 @@ def _trial(
 
 
 def _dense(
-    contents: Contents, library: Library, vectors: Mapping[Signal, np.ndarray], left: np.ndarray
+    contents: Contents, library: Library, vectors: Mapping[Signal, np.ndarray], coverage: Coverage, left: np.ndarray
 ) -> Iterator[CandidateList]:
     for signal, vector in vectors.items():
         places = np.flatnonzero((library.signals == signal) & left)
@@ -192,13 +202,13 @@ def _dense(
         yield CandidateList(
             signal=signal,
             evidence=Evidence.DENSE,
-            candidates=tuple(_candidate(library, places[place], float(scores[place])) for place in best),
+            candidates=tuple(_candidate(library, places[place], float(scores[place]), coverage) for place in best),
             background=Background.of(scores[:SAMPLE], len(places)),
             complete=True,
         )
 
 
-def _candidate(library: Library, place: int, score: float) -> Candidate:
+def _candidate(library: Library, place: int, score: float, coverage: Coverage) -> Candidate:
     start = float(library.starts[place])
     timed = not np.isnan(start)
     return Candidate(
@@ -208,6 +218,7 @@ def _candidate(library: Library, place: int, score: float) -> Candidate:
         start_seconds=start if timed else None,
         end_seconds=start + 5 if timed else None,
         text=library.texts[place] or None,
+        covered=coverage.of(library.texts[place]),
     )
 
 
@@ -222,7 +233,7 @@ class _WordIndex:
         rows = [(place + 1, text) for place, text in enumerate(texts) if text]
         self._connection.executemany("INSERT INTO words(rowid, text) VALUES (?, ?)", rows)
 
-    def search(self, library: Library, text: str, left: np.ndarray) -> Iterator[CandidateList]:
+    def search(self, library: Library, text: str, coverage: Coverage, left: np.ndarray) -> Iterator[CandidateList]:
         """One list per signal that holds words."""
         terms = terms_of(text)
         match = " OR ".join(f'"{term}"' for term in terms)
@@ -235,7 +246,7 @@ class _WordIndex:
                 yield CandidateList(
                     signal=signal,
                     evidence=Evidence.WORDS,
-                    candidates=tuple(_candidate(library, place, score) for place, score in mine[:DEPTH]),
+                    candidates=tuple(_candidate(library, place, score, coverage) for place, score in mine[:DEPTH]),
                     background=Background(int(((library.signals == signal) & left).sum()), 0.0, 0.0),
                     terms=len(terms),
                     complete=True,

@@ -24,8 +24,9 @@ MAX_TERMS = 64  # of one query; each costs a look into the index
 # Common English function words: they match nearly everything and say nothing. Left out of the ranking
 # where other words are there; phrases keep them ("to be or not to be").
 _STOP_WORDS = (
-    "a an and are as at be but by for from had has have he her his i if in is it its me my no not of on or our she "
-    "so that the their them then there they this to was we were what when where which who will with you your"
+    "a about am an and any are as at be but by can could did do does for from had has have he her his how i if in is "
+    "it its many me much my no not of on or our she should so some than that the their them then there these they "
+    "this those to was we were what when where which who why will with would you your"
 )
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 _BREAKS = re.compile(r"[\s!\"#$%&()*+,/:;<=>?@\[\\\]^_`{|}~]+")
