@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 import pytest
 from mcp import Client
+from scripted_engine import ScriptedEngine
 from service_world import World
+
+from search.settings import Settings
 
 
 def talk(client: httpx.Client, conversation: Callable[[Client], Awaitable[Any]]) -> Any:
@@ -21,6 +25,13 @@ def talk(client: httpx.Client, conversation: Callable[[Client], Awaitable[Any]])
             return await conversation(agent)
 
     return anyio.run(run)
+
+
+@pytest.fixture
+def world(settings: Settings, sqlite_url: str, tmp_path: Path) -> Iterator[World]:
+    world = World(settings, sqlite_url, tmp_path / "media", ScriptedEngine)
+    yield world
+    world.service.close()
 
 
 @pytest.fixture
@@ -48,6 +59,20 @@ def test_an_agent_searches_and_looks_at_what_it_found(world: World, client: http
     described, picture = look.content
     assert json.loads(described.text)["asset"]["path"].endswith("leaf.png")
     assert picture.mime_type == "image/webp"
+
+
+def test_an_agent_asks_and_gets_citations_or_hears_that_there_is_no_answer(world: World, client: httpx.Client) -> None:
+    async def ask(agent: Client) -> list[Any]:
+        questions = ("when is noon?", "who?", "broken")
+        return [await agent.call_tool("ask", {"question": question}) for question in questions]
+
+    told, unknown, broken = talk(client, ask)
+    answer = json.loads(told.content[0].text)
+    assert (answer["found"], answer["answer"]) == (True, "At noon. [1]")
+    assert {"number", "asset_id", "segment_id", "start_seconds", "quote"} <= set(answer["citations"][0])
+    assert json.loads(unknown.content[0].text) == {"answer": "", "found": False, "citations": []}
+    assert broken.is_error
+    assert "the model is not there" in broken.content[0].text
 
 
 def test_an_agent_is_told_what_it_did_wrong(world: World, client: httpx.Client) -> None:
