@@ -1,21 +1,33 @@
-"""One file of each kind of recording and video that the bundled ffmpeg can make: each is decoded.
+"""One file of each kind, as the bundled libraries can make them: each is decoded, indexed and found.
 
-Images have their own tests (test_images.py).
+What becomes of the pixels of images has its own tests (test_images.py).
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import av
 import media
 import numpy as np
+import pillow_heif
 import pytest
+from library import Library
+from msgspec.structs import replace
+from pictures import RED, landscape
+from PIL import Image
 
 from indexer.decoder import DecoderPool
+from indexer.segmenter import PictureMaker
+from indexer.sound import SoundSegmenter
+from search.catalog.database import Database
+from search.engine import SearchEngine
 from search.errors import PermanentMediaError
-from search.results import Kind
+from search.query import parse_query
+from search.results import Filters, Kind, Moment
 from search.settings import Settings
 from search.spaces.inputs import SAMPLE_RATE_HZ
 
@@ -61,6 +73,12 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DecoderPool]:
         yield pool
 
 
+IMAGES: dict[str, dict[str, object]] = {
+    suffix: {} for suffix in ["jpg", "png", "webp", "gif", "tiff", "bmp", "heic", "avif", "jp2", "ppm", "tga", "qoi"]
+}
+IMAGES["ico"] = {"sizes": [(128, 96)]}
+
+
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tone and a video of two colours, to be converted."""
@@ -70,13 +88,59 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("extension", SOUNDS)
-def test_every_kind_of_recording_is_heard(
-    extension: str, pool: DecoderPool, sources: Path, settings: Settings, tmp_path: Path
+@pytest.fixture(scope="module")
+def made(sources: Path) -> Path:
+    """The folder with one of each."""
+    pillow_heif.register_heif_opener(thumbnails=False)
+    folder = sources / "made"
+    folder.mkdir()
+    picture = Image.blend(Image.new("RGB", (128, 96), RED), landscape(1, 128, 96), 0.2)
+    for suffix, options in IMAGES.items():
+        picture.save(folder / f"picture.{suffix}", **options)
+    preview = BytesIO()
+    picture.save(preview, "JPEG")
+    head = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
+    (folder / "picture.cr2").write_bytes(head + bytes(50) + preview.getvalue() + b"\x01\x02" * 5000)
+    (folder / "picture.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><rect width='9' height='9'/></svg>")
+    for extension, options in SOUNDS.items():
+        media.ffmpeg("-i", sources / "tone.wav", *options, folder / f"tone.{extension}")
+    for kind, options in VIDEOS.items():
+        path = folder / f"{kind}.{kind.partition('-')[0]}"
+        media.ffmpeg("-i", sources / "colours.mkv", "-i", sources / "tone.wav", *options, path)
+    return folder
+
+
+def test_one_of_each_is_indexed_and_found(
+    made: Path, pool: DecoderPool, settings: Settings, sqlite_url: str, tmp_path: Path
 ) -> None:
-    path = tmp_path / f"a.{extension}"
-    media.ffmpeg("-i", sources / "tone.wav", *SOUNDS[extension], path)
-    items = list(pool.decode(media.request(path, settings)))
+    database = Database.open(sqlite_url)
+    shutil.copytree(made, tmp_path / "media")
+    library = Library(database, settings, tmp_path / "media", pool)
+    library.makers = (PictureMaker, SoundSegmenter)
+    library.index()
+    left_out = {name: record.error for name, record in library.all().items() if record.status != "indexed"}
+    assert left_out.keys() == {b"picture.svg"}
+    assert "SVG is refused" in (left_out[b"picture.svg"] or "")
+    engine = SearchEngine.open(library.settings, database, lambda record: library.space)
+    engine.serving.follower.catch_up()
+
+    def found(text: str, kind: Kind) -> dict[str, Moment]:
+        query = replace(parse_query(text, filters=Filters(kind=(kind,))), limit=100)
+        return {Path(hit.asset.path).name: hit.moments[0] for hit in engine.search(query).hits}
+
+    assert set(found("red", Kind.IMAGE)) == {f"picture.{suffix}" for suffix in (*IMAGES, "cr2")}
+    assert set(found("sound", Kind.AUDIO)) == {f"tone.{extension}" for extension in SOUNDS}
+    for text, start in (("red", 0.0), ("blue", 2.0)):
+        moments = found(text, Kind.VIDEO)
+        assert set(moments) == {f"{kind}.{kind.partition('-')[0]}" for kind in VIDEOS}
+        assert [moment.start_seconds for moment in moments.values()] == pytest.approx([start] * len(VIDEOS), abs=0.4)
+    engine.close()
+    database.close()
+
+
+@pytest.mark.parametrize("extension", SOUNDS)
+def test_every_kind_of_recording_is_heard(extension: str, pool: DecoderPool, made: Path, settings: Settings) -> None:
+    items = list(pool.decode(media.request(made / f"tone.{extension}", settings)))
     waveform = media.sound_of(items)
     assert media.facts_of(items).kind is Kind.AUDIO
     assert media.facts_of(items).facts.duration_seconds == pytest.approx(3.0, abs=0.2)
@@ -86,12 +150,8 @@ def test_every_kind_of_recording_is_heard(
 
 
 @pytest.mark.parametrize("kind", VIDEOS)
-def test_every_kind_of_video_is_seen_and_heard(
-    kind: str, pool: DecoderPool, sources: Path, settings: Settings, tmp_path: Path
-) -> None:
-    path = tmp_path / f"a.{kind.partition('-')[0]}"
-    media.ffmpeg("-i", sources / "colours.mkv", "-i", sources / "tone.wav", *VIDEOS[kind], path)
-    items = list(pool.decode(media.request(path, settings)))
+def test_every_kind_of_video_is_seen_and_heard(kind: str, pool: DecoderPool, made: Path, settings: Settings) -> None:
+    items = list(pool.decode(media.request(made / f"{kind}.{kind.partition('-')[0]}", settings)))
     facts = media.facts_of(items)
     assert facts.kind is Kind.VIDEO
     assert facts.facts.duration_seconds == pytest.approx(4.0, abs=0.4)
