@@ -14,6 +14,7 @@ from indexer.transcriber import Word
 
 # The sentence encoder was trained on about 128 tokens: 30 s of quick speech.
 LONGEST_SECONDS = 30.0
+LONGEST_CHARACTERS = 2000  # far more than anybody says in that time
 ENOUGH_SECONDS = 10.0  # from here on the end of a sentence ends the passage
 LONG_PAUSE_SECONDS = 2.5  # ends a passage however short it is: something else begins
 PAUSE_SECONDS = 0.8  # counts as the end of a sentence
@@ -62,6 +63,8 @@ def cut(words: Sequence[Word]) -> list[Passage]:
 def _ends_before(current: list[Word], word: Word) -> bool:
     pause = word.start_seconds - current[-1].end_seconds
     if pause >= LONG_PAUSE_SECONDS or word.end_seconds - current[0].start_seconds > LONGEST_SECONDS:
+        return True
+    if sum(len(spoken.text) for spoken in current) + len(word.text) > LONGEST_CHARACTERS:
         return True
     long_enough = current[-1].end_seconds - current[0].start_seconds >= ENOUGH_SECONDS
     return long_enough and (_ends_sentence(current[-1]) or pause >= PAUSE_SECONDS)

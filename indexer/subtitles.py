@@ -9,6 +9,7 @@ import html
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -28,7 +29,11 @@ _MAX_LINE_SECONDS = 60.0  # a subtitle shown for longer is a mistake in its time
 _CLOCK = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
 _CUE = re.compile(rf"^\s*{_CLOCK}\s*-->\s*{_CLOCK}")
 _LYRIC = re.compile(r"\[(\d{1,3}):(\d{1,2})(?:[.:](\d{1,3}))?\]")
-_MARKUP = re.compile(r"<[^>]*>|\{\\[^}]*\}|<\d+:\d+[.\d]*>")
+# Each excludes its own beginning, or ten thousand of them that never end would be read ten thousand times.
+_MARKUP = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
+# A day of talk has thirty thousand lines, of two rows of forty characters. What has more was not made to be read.
+_MAX_LINES = 100_000
+_MAX_LINE_CHARACTERS = 500
 
 
 def side_car(path: Path, limits: Limits) -> Iterator[SubtitleItem | Note]:
@@ -104,8 +109,9 @@ def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str | None
 def _tidy(lines: Iterable[Line]) -> list[Line]:
     """Markup away, empty lines away, in time order; rolling captions that repeat themselves once."""
     tidy: list[Line] = []
-    for start, end, words in sorted(lines, key=lambda line: line[:2]):
-        words = " ".join(html.unescape(_MARKUP.sub("", words)).replace("\\N", " ").split())
+    for start, end, words in sorted(islice(lines, _MAX_LINES), key=lambda line: line[:2]):
+        words = _MARKUP.sub("", words[: 2 * _MAX_LINE_CHARACTERS])[:_MAX_LINE_CHARACTERS]
+        words = " ".join(html.unescape(words).replace("\\N", " ").split())
         end = min(max(end, start), start + _MAX_LINE_SECONDS)
         if not words:
             continue

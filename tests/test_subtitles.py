@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from indexer import audio, video
 from indexer.captions import captions
 from indexer.items import SubtitleItem
+from indexer.passages import LONGEST_CHARACTERS
 from indexer.side_cars import side_car_of
+from indexer.speech import SpeechSegmenter
 from indexer.subtitles import parse, to_srt, to_vtt
+from indexer.transcriber import Utterance
 from search.catalog.records import SegmentRecord
 from search.settings import Settings
 
@@ -62,6 +65,39 @@ def test_what_is_written_can_be_read_again(write: object, extension: str) -> Non
     again = parse(write(lines), extension)  # type: ignore[operator]
     assert [line[:2] for line in again] == [line[:2] for line in lines]
     assert again[1][2] == "later"
+
+
+CUE = "1\n00:00:01,000 --> 00:00:02,000\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "extension"),
+    [
+        (CUE + "<" * 4_000_000, ".srt"),
+        (CUE + "{\\" * 2_000_000, ".srt"),
+        (CUE + "".join(f"<{n}" for n in range(500_000)), ".vtt"),
+        ("".join(f"{CUE}line {n}\n\n" for n in range(100_000)), ".srt"),
+        ("[00:01.00]" * 200_000 + "la " * 500_000, ".lrc"),
+    ],
+)
+@pytest.mark.timeout(60)
+def test_subtitles_made_to_be_slow_are_cut(text: str, extension: str) -> None:
+    lines = parse(text, extension)
+    assert 0 < len(lines) <= 100_000
+    assert max(len(words) for _, _, words in lines) <= 500
+    segmenter = SpeechSegmenter(NoTranscriber())
+    drafts = list(segmenter.feed(SubtitleItem(lines)))
+    assert max(len(draft.text or "") for draft in drafts) <= LONGEST_CHARACTERS
+
+
+class NoTranscriber:
+    """Is not asked where there are subtitles."""
+
+    def transcribe(self, stretches: object, language: str) -> list[Utterance]:
+        raise AssertionError("somebody listened")
+
+    def release(self) -> None:
+        """Nothing to let go of."""
 
 
 @given(st.text(max_size=400), st.sampled_from([".srt", ".vtt", ".lrc"]))
