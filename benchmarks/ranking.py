@@ -190,7 +190,7 @@ def _voices(
 
 def compare(
     validation: Sequence[Trial], test: Sequence[Trial], calibration: Calibration
-) -> dict[str, dict[str, dict[str, float]]]:
+) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """nDCG@10 and R@10 per method and sort of question; weights are chosen on the validation trials."""
     weights = choose_weights(validation, calibration)
     methods: dict[str, Method] = {

@@ -29,8 +29,9 @@ from training.trials import Trial, trials
 
 SIZES = (20, 40, 120, 350, 700)
 PER_LIBRARY = 120
-LOOK_AT = 20  # candidates of each list; further down nearly nothing is right
+LOOK_AT = 10  # candidates of each list: further down nearly nothing is right, and the curve would fit nothing else
 SHOWN = 10  # hits whose probability must be honest
+LEAST_SIZE = 20  # smaller partitions count as this: four frames beside many photos are no library of four things
 KNOTS = 12
 PRECISION = 0.845  # of confident best hits: 0.8 is promised, the rest is for libraries unlike these
 REFUSED = 0.85  # of questions about what is not there: 0.8 is promised
@@ -110,7 +111,7 @@ def _used(name: str, features: np.ndarray) -> np.ndarray:
 def features_of(one: CandidateList, candidate: Candidate) -> Features:
     """What a curve sees of a candidate."""
     background = one.background or Background(1, 0.0, 0.0)
-    size = float(np.log10(max(1, background.size)))
+    size = float(np.log10(max(LEAST_SIZE, background.size)))
     covered, complete = candidate.covered, float(candidate.covered == 1)
     if one.evidence is Evidence.WORDS:
         share = float(share_of_words(np.array(candidate.score), one.terms, max(1, background.size)))
