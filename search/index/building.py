@@ -92,20 +92,27 @@ def needed_tuning(
 
     More lists, as long as they help; where they don't, the codes are too coarse for so few candidates.
     """
+
+    def reaches(nprobe: int, candidates: int) -> float:
+        tried = structs.replace(tuning, nprobe=nprobe, candidates=candidates)
+        return min(recall(truth, probe(queries, tried)) for queries, truth in zip(kinds, truths, strict=True))
+
     nprobe, candidates, before = 1, _FEWEST_CANDIDATES, 0.0
     while True:
-        tuning = structs.replace(tuning, nprobe=nprobe, candidates=candidates)
-        pairs = zip(kinds, truths, strict=True)
-        reached = min(recall(truth, probe(queries, tuning)) for queries, truth in pairs)
+        reached = reaches(nprobe, candidates)
         may_widen, may_deepen = nprobe < lists, candidates < _MOST_CANDIDATES
         if reached >= TARGET_RECALL or not (may_widen or may_deepen):
-            return tuning
+            break
         if may_deepen and (not may_widen or reached - before < _HELPFUL):
             candidates *= 2
             before = -1.0
         else:
             nprobe = min(lists, nprobe + max(1, nprobe // 2))
             before = reached
+    # More candidates were tried where more lists seemed not to help; in the end those may do alone.
+    while candidates > _FEWEST_CANDIDATES and reaches(nprobe, candidates // 2) >= min(reached, TARGET_RECALL):
+        candidates //= 2
+    return structs.replace(tuning, nprobe=nprobe, candidates=candidates)
 
 
 def _tuned(store: IvfStore, kinds: list[np.ndarray], cancelled: Callable[[], bool]) -> Tuning:

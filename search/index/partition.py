@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +25,7 @@ from search.index.ivf import IvfStore
 from search.index.locks import ReadWriteLock
 from search.index.options import EXACT, PartitionOptions
 from search.index.planner import Lists, are_stale, wants_lists
+from search.index.resolving import Resolver
 from search.index.slots import ABSENT
 from search.index.snapshot import Tuning, read_snapshot, write_snapshot
 from search.index.store import Store
@@ -31,8 +33,6 @@ from search.index.store import Store
 # Rows written under one lock: some tenths of a millisecond, so that searches hardly notice.
 _WRITE_ROWS = 512
 _BLOCK_ROWS = 8192  # rows read at a time while a store is built
-# A filter with more than 1/16 of the rows is sorted by marking rows, which is linear.
-_MARK_FROM = 16
 _LIVE_QUERIES = 256
 _PROBED_AT_ONCE = 16  # queries under one lock while tuning
 _NO_IDS = np.empty(0, np.int64)
@@ -49,6 +49,7 @@ class Partition:
         self._lock = ReadWriteLock()
         self._writer = threading.Lock()  # one change at a time; searches go on until it publishes
         self._touched: list[np.ndarray] | None = None  # ids that changed while a new store is being built
+        self._filters = Resolver()
         self._live: deque[np.ndarray] = deque(maxlen=_LIVE_QUERIES)
         self._untuned = 0  # queries since the number of probed lists was last measured
         self._tune_after = _LIVE_QUERIES
@@ -91,7 +92,7 @@ class Partition:
             for start in range(0, len(ids), _WRITE_ROWS):
                 part = slice(start, start + _WRITE_ROWS)
                 prepared = self._store.prepare(vectors[part])
-                with self._lock.write():
+                with self._changing():
                     self._store.place(ids[part], vectors[part], prepared)
 
     def remove(self, ids: np.ndarray) -> int:
@@ -99,7 +100,7 @@ class Partition:
         ids = np.unique(as_ids(ids))
         with self._writer:
             self._touch(ids)
-            with self._lock.write():
+            with self._changing():
                 return self._store.drop(ids)
 
     def search(
@@ -123,7 +124,7 @@ class Partition:
             self._live.extend(queries[:_LIVE_QUERIES].copy())
             self._untuned += len(queries)
         with self._lock.read():
-            slots = None if allowed is None else self._held(as_ids(allowed))
+            slots = None if allowed is None else self._filters.slots(self._store, as_ids(allowed))
             wanted = min(k, self._store.count if slots is None else len(slots))
             if not wanted or not len(queries):
                 return padded(np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64), k)
@@ -230,7 +231,7 @@ class Partition:
             store = self._build(ids, cancelled)
             with self._writer:
                 self._replay(store, np.unique(np.concatenate(self._touched)) if self._touched else _NO_IDS)
-                with self._lock.write():
+                with self._changing():
                     self._store = store
         except Cancelled:
             return
@@ -287,12 +288,9 @@ class Partition:
             out[held] = self._store.rows(slots[held])
         return out, held
 
-    def _held(self, allowed: np.ndarray) -> np.ndarray:
-        slots = self._store.slots_of(allowed)
-        slots = slots[slots != ABSENT]
-        # Sorted for the memory's sake, and unique because FAISS would find a slot as often as it is listed.
-        if len(slots) < self._store.extent // _MARK_FROM:
-            return np.unique(slots).astype(np.int64)
-        marks = np.zeros(self._store.extent, bool)
-        marks[slots] = True
-        return np.flatnonzero(marks)
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Alone with the store."""
+        with self._lock.write():
+            self._filters.forget()
+            yield

@@ -15,7 +15,7 @@ import msgspec
 _CHECK = 1.2  # asking a bitmap whether a row may be looked at
 _LIST_CHECK = 2.0  # asking whether a matching row's list is among those probed
 _VALUE = 0.25  # one dimension of one exact row, read in place
-_GATHERED_VALUE = 0.65  # the same when the row is copied first
+_GATHERED_VALUE = 0.4  # the same when the row is copied first, from anywhere in a large file
 _CODE_VALUE = 0.08  # one dimension of a one-bit code
 _CENTROID_VALUE = 0.1
 _BATCH = 4  # filtered queries from which copying the rows for one matrix product pays
