@@ -85,7 +85,7 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("get", "/v1/assets/{asset_id}/segments"): _page(_SEGMENT),
     ("get", "/v1/segments/{segment_id}"): _SEGMENT,
     ("get", "/v1/status"): {
-        "assets": _COUNTS, "unread": 12, "kinds": {"image": 1100, "video": 102},
+        "assets": _COUNTS, "unread": 12, "noted": 3, "kinds": {"image": 1100, "video": 102},
         "segments": {"image": 250, "frame": 180},
         "sources": [_SOURCE], "space": "starter", "database": "postgresql", "version": "0.1.0",
     },

@@ -174,6 +174,7 @@ class Status(Struct, frozen=True, kw_only=True):
 
     assets: AssetCounts
     unread: int  # of the indexed files: there may be text in them that is still to be read
+    noted: int  # of the indexed files: something was left out of them, and their `note` says what
     kinds: dict[str, int]
     segments: dict[str, int]
     sources: list[SourceView]

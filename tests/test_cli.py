@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
+from catalog_world import add_library, result
 from PIL import Image
 
 from api.cli import COMMANDS, medley, run
@@ -55,6 +57,25 @@ def with_failure(home: Path, sqlite_url: str) -> str:
         queue.quarantine(connection, "test", asset_id, "is an empty file")
     database.close()
     return name
+
+
+def test_status_says_what_was_left_out_of_searchable_files(home: Path, sqlite_url: str, medley_run: Run) -> None:
+    database = Database.open(sqlite_url)
+    add_library(database, ["talk.mp3", "whole.mp3", "late.mp3"])
+    with database.write() as connection:
+        claimed = queue.claim(connection, "test", 2, 60)
+        results = [result(record.id) for record in claimed]
+        results[0] = msgspec.structs.replace(results[0], note="12 seconds were left out")
+        queue.finish(connection, "test", results)
+    database.close()
+    _, out, _ = medley_run("status")
+    assert "something was left out of 1 searchable files" in out
+    assert "12 seconds" not in out
+    _, out, _ = medley_run("status", "--notes")
+    assert "/media/talk.mp3" in out
+    assert "12 seconds were left out" in out
+    assert "/media/whole.mp3" not in out
+    assert json.loads(medley_run("status", "--json")[1])["noted"] == 1
 
 
 def test_the_table_of_commands_is_the_contracts_and_each_says_the_same_of_itself() -> None:

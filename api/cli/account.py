@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import click
 
-from api.account import account, all_failures
+from api.account import account, all_failures, all_notes
 from api.cli.options import json_option
 from api.cli.output import print_json, print_table, printable
 from api.schemas import Page, Status
@@ -30,15 +30,19 @@ def opened_database() -> Iterator[Database]:
 
 
 @click.command(short_help="The account of every file.")
+@click.option("--notes", is_flag=True, help="List what was left out of searchable files.")
 @json_option
-def status(as_json: bool) -> None:
+def status(as_json: bool, notes: bool) -> None:
     """Say how many files are searchable, waiting, failed or gone."""
     with opened_database() as database:
         found = account(database)
+        noted = all_notes(database) if notes else []
     if as_json:
         print_json(found)
-    else:
-        _print_status(found)
+        return
+    _print_status(found)
+    if noted:
+        print_table([(printable(path), printable(note)) for path, note in noted], ("path", "left out"))
 
 
 def _print_status(found: Status) -> None:
@@ -49,6 +53,8 @@ def _print_status(found: Status) -> None:
     )
     if found.unread:
         click.echo(f"text still to be read in {found.unread} searchable files")
+    if found.noted:
+        click.echo(f"something was left out of {found.noted} searchable files (--notes says what)")
     for title, numbers in (("kinds", found.kinds), ("segments", found.segments)):
         if numbers:
             click.echo(f"{title}: " + ", ".join(f"{number} {name}" for name, number in sorted(numbers.items())))

@@ -253,6 +253,12 @@ def list_assets(
     return [AssetRecord(*row) for row in connection.execute(statement)]
 
 
+def noted(connection: Connection, cursor: int | None = None, limit: int = 100) -> list[AssetRecord]:
+    """Every indexed asset of which something was left out, with what that is in `note`, by id."""
+    statement = select(asset).where(asset.c.status == "indexed", asset.c.note.is_not(None), asset.c.id > (cursor or 0))
+    return [AssetRecord(*row) for row in connection.execute(statement.order_by(asset.c.id).limit(limit))]
+
+
 def failures(connection: Connection, cursor: int | None = None, limit: int = 100) -> list[AssetRecord]:
     """Every quarantined asset with its reason in `error`, by id."""
     return list_assets(connection, cursor=cursor, limit=limit, status="quarantined")
@@ -276,12 +282,15 @@ def counts(connection: Connection, source_id: int | None = None) -> Counts:
     """The account of every file, of one moment; or of one source's, without its segments."""
     by_status: dict[str, int] = {}
     by_kind: dict[str, int] = {}
-    statement = select(asset.c.status, asset.c.kind, func.count()).group_by(asset.c.status, asset.c.kind)
+    columns = (asset.c.status, asset.c.kind)
+    statement = select(*columns, func.count(), func.count(asset.c.note)).group_by(*columns)
     to_read = select(func.count()).where(asset.c.status == "indexed", asset.c.unread)
     if source_id is not None:
         statement = statement.where(asset.c.source_id == source_id)
         to_read = to_read.where(asset.c.source_id == source_id)
-    for status, kind, number in connection.execute(statement):
+    with_note = 0
+    for status, kind, number, notes in connection.execute(statement):
+        with_note += notes if status == "indexed" else 0
         by_status[status] = by_status.get(status, 0) + number
         by_kind[kind or "unknown"] = by_kind.get(kind or "unknown", 0) + number
     segments = segments_by_signal(connection) if source_id is None else {}
@@ -289,6 +298,7 @@ def counts(connection: Connection, source_id: int | None = None) -> Counts:
         **by_status,
         known=sum(by_status.values()),
         unread=connection.scalar(to_read) or 0,
+        noted=with_note,
         by_kind=by_kind,
         segments=segments,
     )

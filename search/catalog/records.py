@@ -219,6 +219,7 @@ class Counts(Struct, frozen=True, kw_only=True):
     missing: int = 0
     known: int = 0
     unread: int = 0  # of the indexed ones: the text in them is still to be read
+    noted: int = 0  # of the indexed ones: something was left out, and their note says what
     by_kind: Mapping[str, int] = {}  # of known files; "unknown" until probed
     segments: Mapping[str, int] = {}  # by signal
 
