@@ -5,7 +5,7 @@
 Vectors are synthetic: rows around 2,000 topics in one cone, queries of two kinds, from the rows' own cone (as
 images) and from another one (as texts). Rivals take turns in every round; medians over the rounds, wall and
 CPU time. `--growth 10000,100000,1000000` measures growth up to a million (ten minutes, 4 GB). HNSW32 takes
-minutes to build: `--no-hnsw` leaves it out.
+minutes to build: `--no-hnsw` leaves it out. `--only threshold` looks for the size from which lists are faster.
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ from search.index.building import recall
 from search.index.native import BLAS_FROM, faiss, set_threads
 from search.index.partition import Partition, PartitionOptions
 from search.index.planner import Lists, Plan, Way, plan_lists
+from search.settings import Settings
 
 K = 10
 STOCK_BLAS_FROM = 128_000  # what FAISS comes with
 SELECTIVITIES = (0.001, 0.01, 0.1, 0.5, 1.0)
 SINGLE_QUERIES = 100
+THRESHOLD = Settings.load().ivf_threshold
+THRESHOLDS = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000)
 Search = Callable[[np.ndarray], np.ndarray]  # queries -> labels
 
 
@@ -48,8 +51,10 @@ def main() -> None:
     wanted = set(arguments.only.split(","))
     set_threads(1)
     results: dict[str, Any] = {}
-    if wanted - {"growth"}:
+    if wanted - {"growth", "threshold"}:
         results = of_one_size(arguments, wanted)
+    if "threshold" in wanted:
+        results["threshold"] = thresholds(arguments.dimension, arguments.rounds)
     if "growth" in wanted:
         results["growth"] = growth([int(rows) for rows in arguments.growth.split(",")], arguments.dimension)
     if arguments.json:
@@ -182,11 +187,11 @@ def rates(world: World, hnsw: Any, rounds: int) -> list[dict[str, Any]]:
         "medley flat": lambda q: world.flat.search(q, K, remember=False)[1],
     }
     memory = {"medley lists": world.lists.size_bytes, "medley flat": world.flat.size_bytes}
-    for nprobe in (3, 6):
+    for nprobe in (2, 4):
         rivals[f"medley, {nprobe} lists"] = world.with_lists(nprobe)
         memory[f"medley, {nprobe} lists"] = world.lists.size_bytes
     if hnsw is not None:
-        for depth in (16, 32, 64):
+        for depth in (12, 16, 32, 64):
             name = f"HNSW32 efSearch {depth}"
             parameters = faiss.SearchParametersHNSW(efSearch=depth)
             rivals[name] = lambda q, parameters=parameters: hnsw.search(q, K, params=parameters)[1]  # type: ignore[misc]
@@ -326,13 +331,40 @@ def latencies(partition: Partition, queries: np.ndarray) -> list[float]:
     ]
 
 
+def thresholds(dimension: int, rounds: int) -> list[dict[str, Any]]:
+    """From which size on lists answer faster than exact search does, at the recall they are tuned for."""
+    vectors, table = Vectors(dimension), []
+    queries = vectors.texts(SINGLE_QUERIES, 3)
+    for size in THRESHOLDS:
+        rows = vectors.images(size, 1)
+        flat = filled(Partition(dimension), rows)
+        lists = filled(Partition(dimension, PartitionOptions(ivf_threshold=1)), rows)
+        built = clock(lists.tend)[1]
+        rivals: dict[str, Search] = {
+            "flat": lambda q, p=flat: p.search(q, K, remember=False)[1],  # type: ignore[misc]
+            "lists": lambda q, p=lists: p.search(q, K, remember=False)[1],  # type: ignore[misc]
+        }
+        singles = [query[None] for query in queries]
+        times = in_turn({name: timed(search, singles) for name, search in rivals.items()}, rounds)
+        table.append(
+            {
+                "rows": size,
+                **flattened(times),
+                "recall@10 of lists": recall(flat.truth(queries, K), one_by_one(rivals["lists"], queries)),
+                "building lists, cpu s": built / 1e3,
+            }
+        )
+    show("Exact search and lists by size: where `ivf_threshold` may lie", table)
+    return table
+
+
 def growth(sizes: Sequence[int], dimension: int) -> list[dict[str, Any]]:
     """Goal 14: the rate of adding and the time of searching, by size, with the threshold that ships."""
     vectors, table = Vectors(dimension), []
     queries = vectors.texts(200, 3)
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
-            partition = Partition(dimension, PartitionOptions(ivf_threshold=200_000, folder=Path(folder)))
+            partition = Partition(dimension, PartitionOptions(ivf_threshold=THRESHOLD, folder=Path(folder)))
             wall = 0.0
             for start in range(0, size, 50_000):
                 rows = vectors.images(min(50_000, size - start), 100 + start)

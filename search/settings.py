@@ -73,7 +73,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     remember_queries: bool = True  # keep the last queries in words, to compare and audit spaces on them
     index: str = "faiss"  # or "milvus"
     milvus_uri: str = ""  # empty: a Milvus Lite file in home
-    ivf_threshold: Positive = 200_000  # vectors above which a partition becomes approximate
+    ivf_threshold: Positive = 50_000  # vectors above which a partition becomes approximate
     idle_release_seconds: PositiveSeconds = 600.0  # large models unused for this long are released
 
     # Answering

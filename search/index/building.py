@@ -18,7 +18,7 @@ from search.index.native import faiss, use_threads
 from search.index.planner import list_count
 from search.index.snapshot import Tuning
 
-TARGET_RECALL = 0.98
+TARGET_RECALL = 0.985  # on some hundred held-out queries; 0.98 is promised for all
 DEPTH = 10  # recall@10
 _SAMPLES_PER_LIST = 40  # FAISS asks for 39 at least
 _LEAST_PER_LIST = 4  # of rows, when there are very few
