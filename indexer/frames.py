@@ -75,7 +75,8 @@ class Chooser(Generic[PayloadT]):
         if is_black(candidate.thumb):
             self._open = None
         else:
-            self._open = _Open(candidate, boundary if boundary > MIN_STEP_SECONDS else 0.0)
+            is_beginning = current is None and boundary <= MIN_STEP_SECONDS
+            self._open = _Open(candidate, 0.0 if is_beginning else boundary)
 
     def finish(self, end_seconds: float | None) -> Iterator[Stretch[PayloadT]]:
         """The last stretch; it ends at `end_seconds`, or where its last candidate is."""

@@ -12,7 +12,7 @@ from PIL import Image
 from indexer import video
 from indexer.container import open_media
 from indexer.decoder import limits_of
-from indexer.frames import Candidate, Chooser, candidate_step
+from indexer.frames import THUMB_HEIGHT, THUMB_WIDTH, Candidate, Chooser, candidate_step
 from indexer.seeking import FrameReader
 from indexer.strategy import Layout, Strategy, choose_strategy
 from indexer.upright import tone_map
@@ -164,6 +164,17 @@ def test_ten_hours_stay_within_the_limit_and_are_covered_evenly() -> None:
     covered = sum(s.end_seconds - s.start_seconds for s in stretches)
     assert covered > 0.95 * 36_000
     assert max(s.end_seconds - s.start_seconds for s in stretches) < 10 * step
+
+
+def test_shots_shorter_than_a_step_do_not_overlap() -> None:
+    chooser: Chooser[int] = Chooser()
+    stretches = []
+    for number, level in enumerate((60, 130, 220)):
+        thumb = np.full((THUMB_HEIGHT, THUMB_WIDTH, 3), level, np.uint8)
+        stretches += chooser.feed(Candidate(number * 0.2, thumb, number))
+    stretches += chooser.finish(0.6)
+    times = [(stretch.start_seconds, stretch.end_seconds) for stretch in stretches]
+    assert times == [pytest.approx(pair) for pair in ((0.0, 0.1), (0.1, 0.3), (0.3, 0.6))]
 
 
 def test_a_long_shot_that_changes_slowly_has_several_frames() -> None:
