@@ -18,7 +18,7 @@ from search.index.snapshot import Contents
 from search.index.store import Store
 
 
-class FlatStore(Store):
+class FlatStore(Store[None]):
     """Slots 0 to `count`, without holes."""
 
     def __init__(self, dimension: int) -> None:
@@ -49,7 +49,7 @@ class FlatStore(Store):
             matrix[: self.count] = self.matrix
             self._matrix = matrix
 
-    def place(self, ids: np.ndarray, vectors: np.ndarray, prepared: np.ndarray | None) -> None:
+    def place(self, ids: np.ndarray, vectors: np.ndarray, prepared: None) -> None:
         """See Store."""
         slots = self._slots.get(ids)
         new = slots == ABSENT

@@ -45,7 +45,7 @@ class Partition:
 
     def __init__(self, dimension: int, options: PartitionOptions = EXACT) -> None:
         self._options = options
-        self._store: Store = self._flat(dimension)
+        self._store: Store[Any] = self._flat(dimension)
         self._lock = ReadWriteLock()
         self._writer = threading.Lock()  # one change at a time; searches go on until it publishes
         self._touched: list[np.ndarray] | None = None  # ids that changed while a new store is being built
@@ -248,7 +248,7 @@ class Partition:
         store = self._store
         return isinstance(store, IvfStore) and are_stale(store.count, store.extent, store.tuning.trained_rows)
 
-    def _build(self, ids: np.ndarray, cancelled: Callable[[], bool]) -> Store:
+    def _build(self, ids: np.ndarray, cancelled: Callable[[], bool]) -> Store[Any]:
         if not self._wants_lists():
             store = self._flat(self.dimension)
             for part, rows in self._blocks(ids):
@@ -269,7 +269,7 @@ class Partition:
             rows, held = self._rows(part)
             yield part[held], rows[held]
 
-    def _replay(self, store: Store, touched: np.ndarray) -> None:
+    def _replay(self, store: Store[Any], touched: np.ndarray) -> None:
         """What changed while `store` was being built is taken from the old one."""
         store.drop(touched)
         for part, rows in self._blocks(touched):

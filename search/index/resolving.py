@@ -6,6 +6,7 @@ Knows integers and a store's map of them; knows no vectors and no locks.
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -31,7 +32,7 @@ class Resolver:
         """What slots hold has changed."""
         self._kept.clear()
 
-    def slots(self, store: Store, allowed: np.ndarray) -> np.ndarray:
+    def slots(self, store: Store[Any], allowed: np.ndarray) -> np.ndarray:
         """`(n,) int64` ids, in any order and repeated at will -> the slots of those held, sorted, unique."""
         if len(allowed) < _KEPT_FROM:
             return _resolve(store, allowed)
@@ -49,7 +50,7 @@ class _Filter(Struct, frozen=True):
     slots: np.ndarray
 
 
-def _resolve(store: Store, allowed: np.ndarray) -> np.ndarray:
+def _resolve(store: Store[Any], allowed: np.ndarray) -> np.ndarray:
     slots = store.slots_of(allowed)
     slots = slots[slots != ABSENT]
     # Sorted for the memory's sake, and unique because FAISS would find a slot as often as it is listed.

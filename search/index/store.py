@@ -7,6 +7,7 @@ A slot is a row's place; where rows lie and how they are searched is the kind's 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -16,7 +17,10 @@ from search.index.snapshot import Contents
 _FIRST_CAPACITY = 1024
 
 
-class Store(ABC):
+Prepared = TypeVar("Prepared")
+
+
+class Store(ABC, Generic[Prepared]):
     """Rows by id. `count` rows are held, in slots below `extent`."""
 
     def __init__(self, dimension: int) -> None:
@@ -46,11 +50,11 @@ class Store(ABC):
         """Memory held, without what is mapped from files."""
 
     @abstractmethod
-    def prepare(self, vectors: np.ndarray) -> np.ndarray | None:
+    def prepare(self, vectors: np.ndarray) -> Prepared | None:
         """The slow part of `place`, while readers go on. What it returns goes to `place`."""
 
     @abstractmethod
-    def place(self, ids: np.ndarray, vectors: np.ndarray, prepared: np.ndarray | None) -> None:
+    def place(self, ids: np.ndarray, vectors: np.ndarray, prepared: Prepared | None) -> None:
         """Add `(n, d) float32` rows for unique ids; an id that is held has its row replaced."""
 
     @abstractmethod
