@@ -9,7 +9,7 @@ import torch
 from benchmarks.measures import average_precisions, first_ranks, own_ranks, recall_at
 from search.spaces.efficientnet import load_efficientnet, normalise
 from search.spaces.image_head import grid_of
-from training.contrast import contrastive
+from training.contrast import alike, contrastive
 from training.image_tail import Tail
 from training.photos import TUNED_FROM
 
@@ -53,6 +53,14 @@ def test_sentences_of_the_same_group_are_no_negatives() -> None:
     apart = contrastive(pictures, pictures[:, None], torch.arange(4), scale, none, none)
     assert alone == pytest.approx(0, abs=1e-4)
     assert apart == pytest.approx(np.log(4), abs=1e-4)
+
+
+def test_a_picture_may_stand_near_a_sentence_that_resembles_its_own() -> None:
+    dog, hound, car = torch.nn.functional.normalize(torch.tensor([[1.0, 0, 0.2], [1.0, 0.1, 0.2], [0, 1.0, 0]]), dim=1)
+    sentences = torch.stack([dog, hound, car])[:, None]
+    near = alike(torch.stack([dog, hound, car]), sentences, sentences, torch.tensor(14.0))
+    apart = alike(torch.stack([dog, -hound, car]), sentences, sentences, torch.tensor(14.0))
+    assert near < apart
 
 
 def test_ranks_count_ties_against_the_query() -> None:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _NEVER = -1e4  # a logit that takes no part
+_SHARPNESS = 0.07  # temperature of the likeness between sentences
 
 
 def contrastive(
@@ -31,3 +32,16 @@ def contrastive(
     back = torch.cat([logits.masked_fill(fits & ~own, _NEVER).T, scale * flat @ more_pictures.T], dim=1)
     to_pictures = functional.cross_entropy(back, torch.arange(n, device=back.device).repeat_interleave(m))
     return (to_sentences.mean() + to_pictures) / 2
+
+
+def alike(pictures: Tensor, sentences: Tensor, adapted: Tensor, scale: Tensor) -> Tensor:
+    """How far the batch's scores are from those of its sentences among each other, both directions.
+
+    "A dog runs on grass" fits many photos, which the loss above calls wrong; the sentence encoder knows
+    better (arXiv 2403.05261). `pictures` `(n, d)`; `sentences` `(n, m, d)` as encoded and as `adapted`.
+    """
+    flat = sentences.flatten(0, 1)
+    wanted = sentences.mean(dim=1) @ flat.T / _SHARPNESS
+    logits = scale * pictures @ adapted.flatten(0, 1).T
+    forth = functional.cross_entropy(logits, wanted.softmax(dim=1))
+    return (forth + functional.cross_entropy(logits.T, wanted.T.softmax(dim=1))) / 2

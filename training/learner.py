@@ -17,16 +17,17 @@ from torch.nn import functional
 
 from search.spaces.image_head import DIMENSION, ImageHead
 from search.spaces.weights import PRIOR, shipped
-from training.contrast import contrastive
+from training.contrast import alike, contrastive
 from training.image_tail import Tail
 from training.photos import SENTENCES, Photo, read_bank, sentence_vectors
 
 SEED = 0
-BANK = 6_000  # captions without photos, as negatives
+BANK = 20_000  # captions without photos, as negatives
 BANK_BATCH = 1024
 QUEUE = 1024  # pictures of earlier batches, as negatives
 RATE_TAIL = 2e-4
 TEXT_NOISE = 0.01
+ALIKE = 3.0  # weight of the likeness between sentences
 HOLD_TEXT = 0.5  # weight that keeps adapted queries near the sentence space
 
 Features = tuple[Tensor, Tensor, Tensor]  # pooled (n, 1280), logits (n, 1000), grid (n, 9, 1280)
@@ -87,18 +88,14 @@ class Learner:
         sentences = functional.normalize(sentences + TEXT_NOISE * torch.randn_like(sentences), dim=2)
         bank = self._words.bank[torch.from_numpy(self.random.integers(len(self._words.bank), size=BANK_BATCH))]
         queries = self.projection.queries(sentences)
+        scale = self.projection.scale.clamp(max=4.2).exp()
         loss = contrastive(
-            vectors,
-            queries,
-            self._words.groups[rows],
-            self.projection.scale.clamp(max=4.2).exp(),
-            self._queue,
-            self.projection.queries(bank),
+            vectors, queries, self._words.groups[rows], scale, self._queue, self.projection.queries(bank)
         )
         away = (1 - (queries * sentences).sum(dim=2)).mean()
         self._schedule()
         self._optimizer.zero_grad()
-        (loss + HOLD_TEXT * away + extra).backward()
+        (loss + ALIKE * alike(vectors, sentences, queries, scale) + HOLD_TEXT * away + extra).backward()
         nn.utils.clip_grad_norm_(self._live.parameters(), 2.0)
         self._optimizer.step()
         self._follow(vectors.detach())

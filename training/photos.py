@@ -9,18 +9,18 @@ from __future__ import annotations
 import gzip
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageEnhance
 from safetensors.numpy import load_file
 
 from search.spaces.device import choose_device, choose_dtype
 from search.spaces.efficientnet import load_efficientnet, normalise
-from search.spaces.inputs import fit
+from search.spaces.inputs import Picture, fit
 from search.spaces.minilm import DIMENSION, MiniLM
 from search.spaces.space import unit_rows
 from search.spaces.starter import IMAGE_INPUT
@@ -29,6 +29,11 @@ from search.spaces.weights import PRIOR, shipped
 SENTENCES = 5  # of each photo
 LABEL_PHRASINGS = ("{}", "a photo of {}", "a picture of {}", "this is {}", "there is {} in the picture")
 TUNED_FROM = 16  # the blocks before it stay as they are, so their output is computed once
+VARIED = 3  # random crops of each photo; more would cost more than they bring
+# Crops are taken at a smaller side: things then look as large as in whole photos (arXiv 1906.06423), and a
+# map has 49 places instead of 81.
+_VARIED_SIDE, _VARIED_MAP = 224, 7
+_AREA, _ASPECT, _COLOUR = (0.5, 1.0), 0.22, (0.7, 1.3)
 
 
 @dataclass(frozen=True)
@@ -90,19 +95,46 @@ def sentence_vectors(texts: Sequence[str], cache: Path) -> torch.Tensor:
     return torch.from_numpy(unit_rows(np.load(cache) - centre))
 
 
-@torch.inference_mode()
 def feature_maps(photos: Sequence[Photo], cache: Path, device: str = "cpu") -> np.ndarray:
     """`(n, 9, 9, 208) float16`: what enters the blocks that are tuned, one row a photo."""
+    return _maps(photos, lambda image: fit(image, IMAGE_INPUT), 9, cache, device)
+
+
+def varied_maps(photos: Sequence[Photo], number: int, folder: Path, device: str = "cpu") -> np.ndarray:
+    """As `feature_maps`, of one random crop in other colours of each photo: `(n, 7, 7, 208)`."""
+    random = np.random.default_rng(1000 + number)
+    return _maps(photos, lambda image: _vary(image, random), _VARIED_MAP, folder / f"varied{number}.npy", device)
+
+
+@torch.inference_mode()
+def _maps(
+    photos: Sequence[Photo], prepare: Callable[[Image.Image], Picture], side: int, cache: Path, device: str
+) -> np.ndarray:
     if cache.exists():
         return np.load(cache, mmap_mode="r")
     chosen = choose_device(device)
     dtype = choose_dtype(chosen)
     network = load_efficientnet().to(device=chosen, dtype=dtype)
-    maps = np.lib.format.open_memmap(cache.with_suffix(".part"), "w+", np.float16, (len(photos), 9, 9, 208))
+    maps = np.lib.format.open_memmap(cache.with_suffix(".part"), "w+", np.float16, (len(photos), side, side, 208))
     for i in range(0, len(photos), 16):
-        pictures = np.stack([fit(Image.open(photo.path).convert("RGB"), IMAGE_INPUT) for photo in photos[i : i + 16]])
+        pictures = np.stack([prepare(Image.open(photo.path).convert("RGB")) for photo in photos[i : i + 16]])
         early = network.stem(normalise(torch.from_numpy(pictures).to(chosen), dtype))
         maps[i : i + 16] = network.blocks[:TUNED_FROM](early).permute(0, 2, 3, 1).float().cpu().numpy()
     maps.flush()
     cache.with_suffix(".part").rename(cache)
     return maps
+
+
+def _vary(image: Image.Image, random: np.random.Generator) -> Picture:
+    """A part of the picture, mirrored or not, brighter or darker."""
+    area, aspect = random.uniform(*_AREA), np.exp(random.uniform(-_ASPECT, _ASPECT))
+    wide, high = min(1.0, np.sqrt(area * aspect)), min(1.0, np.sqrt(area / aspect))
+    left, top = random.uniform(0, 1 - wide), random.uniform(0, 1 - high)
+    width, height = image.size
+    box = (left * width, top * height, (left + wide) * width, (top + high) * height)
+    image = image.resize((_VARIED_SIDE, _VARIED_SIDE), Image.Resampling.BICUBIC, box)
+    for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        image = enhance(image).enhance(random.uniform(*_COLOUR))
+    if random.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return np.asarray(image)
