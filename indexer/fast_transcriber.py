@@ -23,6 +23,7 @@ from search.spaces.inputs import Waveform
 from search.spaces.whisper_weights import unpacked_whisper
 
 if TYPE_CHECKING:
+    from ctranslate2 import StorageView
     from faster_whisper import WhisperModel
     from faster_whisper.tokenizer import Tokenizer
 
@@ -34,6 +35,7 @@ GARBLED_LOG_PROBABILITY = -1.0
 SILENT_PROBABILITY = 0.6
 RETRY_TEMPERATURES = (0.2, 0.6, 1.0)
 RETRY_SAMPLES = 5
+_TELLING_FRAMES = 500  # of 20 ms: ten seconds tell the language as surely as thirty, for a fifth of the cost
 _MEDIAN_FILTER_WIDTH = 7  # tokens; of the alignment, as whisper has it
 _SECONDS_PER_TOKEN = 0.02  # of the alignment
 
@@ -109,8 +111,7 @@ class _Batch:
     def __init__(self, model: WhisperModel, stretches: Sequence[Waveform], language: str) -> None:
         self._model = model
         self._stretches = stretches
-        features = [_features(model, stretch) for stretch in stretches]
-        self._encoded = model.encode(np.stack(features))
+        self._encoded = _encoded(model, [_features(model, stretch) for stretch in stretches])
         self._languages = [language] * len(stretches) if language else self._detect()
         self._tokenizers = [_tokenizer(model, found) for found in self._languages]
 
@@ -128,7 +129,10 @@ class _Batch:
     def _detect(self) -> list[str]:
         if not self._model.model.is_multilingual:
             return ["en"] * len(self._stretches)
-        return [found[0][0].strip("<|>") for found in self._model.model.detect_language(self._encoded)]
+        beginnings = self._encoded
+        if beginnings.device == "cpu":
+            beginnings = _view(np.asarray(beginnings)[:, :_TELLING_FRAMES])
+        return [found[0][0].strip("<|>") for found in self._model.model.detect_language(beginnings)]
 
     def _generate(self, encoded: Any, tokenizers: Sequence[Tokenizer], **how: Any) -> list[Any]:
         from faster_whisper.transcribe import get_suppressed_tokens
@@ -149,7 +153,7 @@ class _Batch:
 
     def _again(self, number: int, tokenizer: Tokenizer) -> Any:
         """Sampling leaves a loop that beam search is caught in."""
-        encoded = self._model.encode(_features(self._model, self._stretches[number])[None])
+        encoded = _encoded(self._model, [_features(self._model, self._stretches[number])])
         result = None
         for temperature in RETRY_TEMPERATURES:
             how = {"beam_size": 1, "num_hypotheses": RETRY_SAMPLES, "sampling_topk": 0}
@@ -174,6 +178,20 @@ class _Batch:
                 texts, alignments, self._tokenizers, self._stretches, strict=True
             )
         ]
+
+
+def _encoded(model: WhisperModel, features: Sequence[np.ndarray]) -> StorageView:
+    """`(n, 1500, d)`: what the encoder makes of the windows."""
+    if model.model.device != "cpu":
+        return model.encode(np.stack(features))
+    # One at a time: a window's activations stay in the cache, which makes each a fifth faster than eight together.
+    return _view(np.concatenate([np.asarray(model.encode(window[None])) for window in features]))
+
+
+def _view(array: np.ndarray) -> StorageView:
+    from ctranslate2 import StorageView
+
+    return StorageView.from_array(np.ascontiguousarray(array))
 
 
 def _features(model: WhisperModel, stretch: Waveform) -> np.ndarray:

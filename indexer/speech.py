@@ -15,12 +15,14 @@ import numpy as np
 from indexer.items import Note, SegmentDraft, SoundItem, SubtitleItem
 from indexer.passages import Passage, cut, without_loops
 from indexer.transcriber import MAX_STRETCH_SECONDS, Transcriber, Utterance, Word
-from indexer.voice import Span, VoiceDetector, find_speech, join
+from indexer.voice import Stretch, VoiceDetector, find_speech, join
 from search.results import Signal
 from search.spaces.inputs import SAMPLE_RATE_HZ, Waveform
 
 GROUP_SECONDS = 240  # of sound kept before it is transcribed: 15 MB, and enough stretches to batch
-_OPEN_SECONDS = 1.0  # speech that ends this close to the end of a group may go on in the next
+# A stretch that begins this close to the end of a group waits for the next: it may go on there, and a window that is
+# half empty takes as long as a full one.
+_OPEN_SECONDS = 45.0
 _LONGEST_STRETCH = int((MAX_STRETCH_SECONDS - 0.5) * SAMPLE_RATE_HZ)
 
 # What whisper writes where nobody speaks is unsure of itself in one of these ways.
@@ -94,8 +96,8 @@ class SpeechSegmenter:
         spans = self._find_voice(waveform)
         stretches = join(spans, _LONGEST_STRETCH)
         done = len(waveform)
-        if not last and stretches and len(waveform) - stretches[-1][1] < _OPEN_SECONDS * SAMPLE_RATE_HZ:
-            done = stretches[-1][0]
+        if not last and stretches and len(waveform) - stretches[-1].start < _OPEN_SECONDS * SAMPLE_RATE_HZ:
+            done = stretches[-1].start
             stretches = stretches[:-1]
         self._transcribe(waveform, stretches)
         rest = waveform[done:].copy()  # a view would keep the whole group in memory
@@ -104,14 +106,12 @@ class SpeechSegmenter:
         if not last:
             yield from self._complete_passages()
 
-    def _transcribe(self, waveform: Waveform, stretches: Sequence[Span]) -> None:
+    def _transcribe(self, waveform: Waveform, stretches: Sequence[Stretch]) -> None:
         if not stretches:
             return
-        sounds = [waveform[start:end] for start, end in stretches]
-        for (start, end), utterance in zip(
-            stretches, self._transcriber.transcribe(sounds, self._language), strict=True
-        ):
-            seconds = (end - start) / SAMPLE_RATE_HZ
+        sounds = [stretch.of(waveform) for stretch in stretches]
+        for stretch, utterance in zip(stretches, self._transcriber.transcribe(sounds, self._language), strict=True):
+            seconds = stretch.seconds
             words = without_loops(utterance.words)
             if not words:
                 continue
@@ -122,8 +122,8 @@ class SpeechSegmenter:
                 self.heard.unclear_seconds + (0.0 if clear else seconds),
             )
             if clear:
-                offset = (self._start + start) / SAMPLE_RATE_HZ
-                self._words += [(_shifted(word, offset), utterance.language) for word in words]
+                offset = self._start / SAMPLE_RATE_HZ
+                self._words += [(_placed(word, stretch, offset), utterance.language) for word in words]
 
     def _complete_passages(self) -> Iterator[SegmentDraft]:
         """All passages but the last, which may go on."""
@@ -158,8 +158,9 @@ def is_clear(utterance: Utterance, seconds: float) -> bool:
     return plain not in _STOCK_PHRASES or sure >= _STOCK_LOG_PROBABILITY
 
 
-def _shifted(word: Word, offset: float) -> Word:
-    return Word(word.start_seconds + offset, word.end_seconds + offset, word.text, word.probability)
+def _placed(word: Word, stretch: Stretch, offset: float) -> Word:
+    start, end = stretch.place(word.start_seconds, word.end_seconds)
+    return Word(start + offset, end + offset, word.text, word.probability)
 
 
 def _draft(passage: Passage, language: str) -> SegmentDraft:

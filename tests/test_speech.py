@@ -20,7 +20,7 @@ from indexer.passages import cut, without_loops
 from indexer.speech import SpeechSegmenter
 from indexer.torch_transcriber import TorchTranscriber
 from indexer.transcriber import Utterance, Word
-from indexer.voice import find_speech, join
+from indexer.voice import Stretch, find_speech, join
 from search.errors import SettingsError
 from search.results import Signal
 from search.settings import Settings
@@ -189,10 +189,30 @@ def test_subtitles_take_the_place_of_a_transcription() -> None:
     assert transcriber.stretches == 0
 
 
-def test_stretches_join_over_short_pauses_only() -> None:
+def test_stretches_hear_short_pauses_skip_long_ones_and_end_at_very_long_ones() -> None:
+    spans = [(0, 1), (2, 3), (7, 8), (20, 21)]  # seconds
+
+    def joined(longest: int) -> list[tuple[tuple[float, float], ...]]:
+        found = join([(a * SAMPLE_RATE_HZ, b * SAMPLE_RATE_HZ) for a, b in spans], longest * SAMPLE_RATE_HZ)
+        return [tuple((a / SAMPLE_RATE_HZ, b / SAMPLE_RATE_HZ) for a, b in stretch.spans) for stretch in found]
+
+    assert joined(25) == [((0, 3), (7, 8)), ((20, 21),)]
+    assert joined(4) == [((0, 3), (7, 8)), ((20, 21),)]
+    assert joined(3) == [((0, 3),), ((7, 8),), ((20, 21),)]
+    assert joined(2) == [((0, 1),), ((2, 3), (7, 8)), ((20, 21),)]
+
+
+def test_words_are_placed_where_they_were_said_though_pauses_are_not_heard() -> None:
     second = SAMPLE_RATE_HZ
-    spans = [(0, second), (2 * second, 3 * second), (20 * second, 21 * second)]
-    assert join(spans, 25 * second) == [(0, 3 * second), (20 * second, 21 * second)]
+    stretch = Stretch(((10 * second, 12 * second), (13 * second, 14 * second)))
+    assert stretch.seconds == 3
+    assert stretch.place(0.5, 1.0) == (10.5, 11.0)
+    assert stretch.place(2.25, 2.75) == (13.25, 13.75)
+    assert stretch.place(1.5, 2.2) == (11.5, 12.0), "a word that reaches over the cut ends with its span"
+    assert stretch.place(1.9, 3.0) == (13.0, 14.0)
+    assert stretch.place(3.0, 3.5) == (14.0, 14.0), "nothing lies behind the end"
+    sound = np.arange(20 * second, dtype=np.float32)
+    assert stretch.of(sound)[2 * second] == 13 * second
 
 
 # Models
@@ -238,7 +258,8 @@ def test_the_voice_detector_tells_speech_from_silence_and_noise(model_settings: 
     noise = (0.1 * np.random.default_rng(0).normal(size=10 * SAMPLE_RATE_HZ)).astype(np.float32)
     assert find_speech(silence(10)) == []
     assert find_speech(noise) == []
-    ((first, last),) = join(find_speech(np.concatenate([silence(5), speech])), 30 * SAMPLE_RATE_HZ)
+    (stretch,) = join(find_speech(np.concatenate([silence(5), speech])), 30 * SAMPLE_RATE_HZ)
+    first, last = stretch.start, stretch.spans[-1][1]
     assert first / SAMPLE_RATE_HZ == pytest.approx(5, abs=1)
     assert last > 15 * SAMPLE_RATE_HZ
 
