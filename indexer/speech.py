@@ -88,8 +88,9 @@ class SpeechSegmenter:
             yield _draft(passage, language)
         self._words = []
         if self.heard.unclear_stretches:
-            seconds = f"{self.heard.unclear_seconds:.0f} seconds"
-            yield Note(f"{seconds} of sound were left out that may be speech but could not be understood")
+            seconds = max(1, round(self.heard.unclear_seconds))
+            count = "1 second was" if seconds == 1 else f"{seconds} seconds were"
+            yield Note(f"{count} left out that may be speech but could not be understood")
 
     def _hear(self, *, last: bool) -> Iterator[SegmentDraft]:
         waveform = np.concatenate(self._waiting)
