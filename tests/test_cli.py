@@ -65,7 +65,7 @@ def test_status_says_what_was_left_out_of_searchable_files(home: Path, sqlite_ur
     with database.write() as connection:
         claimed = queue.claim(connection, "test", 2, 60)
         results = [result(record.id) for record in claimed]
-        results[0] = msgspec.structs.replace(results[0], note="12 seconds were left out that may be speech but could not be understood")
+        results[0] = msgspec.structs.replace(results[0], note="12 seconds were left out")
         queue.finish(connection, "test", results)
     database.close()
     _, out, _ = medley_run("status")
