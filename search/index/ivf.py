@@ -32,7 +32,8 @@ class _Codes(Struct, frozen=True):
     """Rows on their way into the lists."""
 
     lists: np.ndarray  # (n,) int64
-    index: Any  # holds nothing but their codes
+    codes: np.ndarray  # (n, bytes) uint8
+    pointers: list[Any]  # to the codes, for FAISS
 
 
 class IvfStore(Store[_Codes]):
@@ -95,8 +96,8 @@ class IvfStore(Store[_Codes]):
         )
 
     def prepare(self, vectors: np.ndarray) -> _Codes:
-        """Write the exact rows where no reader looks, and make the codes in lists of their own: encoding under
-        the lock would hold up searches ten times as long as merging does."""
+        """Write the exact rows where no reader looks, and encode them: under the lock that would hold up
+        searches ten times as long as filing the codes does."""
         use_threads(len(vectors))
         self._reserve_ids(len(vectors))
         self._reserve_lists(len(self._ids))
@@ -104,11 +105,9 @@ class IvfStore(Store[_Codes]):
         self._file.rows[self.extent : self.extent + len(vectors)] = vectors
         vectors, pointer = np.ascontiguousarray(vectors, np.float32), faiss.swig_ptr
         lists = self._quantizer.search(vectors, 1)[1][:, 0].copy()
-        slots = np.arange(self.extent, self.extent + len(vectors), dtype=np.int64)
-        index = faiss.IndexIVFRaBitQ(self._quantizer, self.dimension, self._index.nlist, faiss.METRIC_INNER_PRODUCT)
-        index.is_trained = True  # all there is to know is where the centroids are
-        index.add_core(len(vectors), pointer(vectors), pointer(slots), pointer(lists))
-        return _Codes(lists, index)
+        codes = np.empty((len(vectors), self._index.code_size), np.uint8)
+        self._index.encode_vectors(len(vectors), pointer(vectors), pointer(lists), pointer(codes))
+        return _Codes(lists, codes, [pointer(code) for code in codes])
 
     def place(self, ids: np.ndarray, vectors: np.ndarray, prepared: _Codes | None) -> None:
         """See Store."""
@@ -116,7 +115,10 @@ class IvfStore(Store[_Codes]):
         use_threads(len(ids))
         self._kill(ids)
         slots = np.arange(self.extent, self.extent + len(ids), dtype=np.int64)
-        self._index.merge_from(codes.index, 0)
+        file = self._index.invlists.add_entry
+        for number, slot, pointer in zip(codes.lists.tolist(), slots.tolist(), codes.pointers, strict=True):
+            file(number, slot, pointer)
+        self._index.ntotal += len(ids)
         self._ids[slots], self._list_of[slots] = ids, codes.lists
         self._slots.put(ids, slots.astype(np.int32))
         self._reserve_bits(len(self._ids))

@@ -30,8 +30,8 @@ from search.index.slots import ABSENT
 from search.index.snapshot import Tuning, read_snapshot, write_snapshot
 from search.index.store import Store
 
-# Rows written under one lock: some tenths of a millisecond, so that searches hardly notice.
-_WRITE_ROWS = 512
+# Rows written under one lock: two tenths of a millisecond, so that searches hardly notice.
+_WRITE_ROWS = 128
 _BLOCK_ROWS = 8192  # rows read at a time while a store is built
 _LIVE_QUERIES = 256
 _PROBED_AT_ONCE = 16  # queries under one lock while tuning
