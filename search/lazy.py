@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+from search.allocator import give_back
+
 ThingT = TypeVar("ThingT")
 
 
@@ -52,7 +54,7 @@ class Lazy(Generic[ThingT]):
     def release(self) -> None:
         """Let go of it now; whoever still uses it keeps it until done. The next use loads it again."""
         with self._lock:
-            self._thing = None
+            self._let_go()
             if self._timer:
                 self._timer.cancel()
                 self._timer = None
@@ -74,7 +76,12 @@ class Lazy(Generic[ThingT]):
             if rest > 0:
                 self._look_in(rest)
             else:
-                self._thing = None
+                self._let_go()
+
+    def _let_go(self) -> None:
+        if self._thing is not None:
+            self._thing = None
+            give_back()
 
 
 class Exclusive(Lazy[ThingT]):

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import torch
 
+from search.allocator import keep_blocks
 from search.errors import SettingsError
 
 
 def choose_device(wanted: str) -> torch.device:
     """`auto`, `cpu`, `cuda` or `cuda:N` -> a device that is there. Raises SettingsError."""
+    device = _device(wanted)
+    if device.type == "cpu":
+        keep_blocks()
+    return device
+
+
+def _device(wanted: str) -> torch.device:
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
