@@ -32,6 +32,7 @@ CLIP_SECONDS = 30.0  # longest preview clip
 CLIP_HEIGHT = 480
 SPECTROGRAM_SECONDS = 60.0  # longest stretch in one picture: 10 MB of sound
 _WEBP_QUALITY = 80
+_WHOLE_FRAMES = "yadif=deint=interlaced"  # leaves alone what is not interlaced
 _MAKING = 4  # previews made at the same time
 
 
@@ -98,11 +99,12 @@ class Previews:
 
     def _frame(self, path: Path, seconds: float, side: int, file: Path) -> None:
         scaled = f"scale='min({side},iw*sar)':'min({side},ih)':force_original_aspect_ratio=decrease,setsar=1"
+        filters = f"{_WHOLE_FRAMES},{scaled}"
         last: PermanentMediaError | None = None
         # A time behind the last frame gives nothing; the beginning is better than no picture.
         for at in dict.fromkeys((seconds, max(0.0, seconds - 1.0), 0.0)):
             graph = ffmpeg.source(path, at).output(
-                "pipe:", vframes=1, vf=scaled, format="webp", vcodec="libwebp", quality=_WEBP_QUALITY, map="0:v:0"
+                "pipe:", vframes=1, vf=filters, format="webp", vcodec="libwebp", quality=_WEBP_QUALITY, map="0:v:0"
             )
             try:
                 picture = ffmpeg.run(graph, self._settings.decode_timeout_seconds)
@@ -120,8 +122,8 @@ class Previews:
             codecs |= {"vn": None, "map": "0:a:0", "format": "ipod"}
         else:
             even = f"scale='trunc(iw*sar*min(1,{CLIP_HEIGHT}/ih)/2)*2':'trunc(min(ih,{CLIP_HEIGHT})/2)*2',setsar=1"
-            codecs |= {"vcodec": "libx264", "preset": "veryfast", "crf": 27, "pix_fmt": "yuv420p", "vf": even}
-            codecs |= {"threads": 2, "format": "mp4"}
+            codecs |= {"vcodec": "libx264", "preset": "veryfast", "crf": 27, "pix_fmt": "yuv420p"}
+            codecs |= {"vf": f"{_WHOLE_FRAMES},{even}", "threads": 2, "format": "mp4"}
         # Fragmented, because a file that can't be sought (a pipe) has no room for the index at its start.
         codecs["movflags"] = "frag_keyframe+empty_moov+default_base_moof"
         graph = ffmpeg.source(path, start, seconds).output("pipe:", **codecs)

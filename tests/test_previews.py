@@ -65,6 +65,17 @@ def test_a_preview_is_made_once_until_the_file_changes(previews: Previews, video
     assert previews.thumbnail(video, Kind.VIDEO, 1.0) != first
 
 
+def test_interlaced_video_has_no_combs(previews: Previews, tmp_path: Path) -> None:
+    """A bar that moves from field to field: in a frame as it is stored, every other line shows it elsewhere."""
+    bright = "if(between(X,mod(N*8,120),mod(N*8,120)+20),235,16)"
+    bar = f"color=black:s=160x120:r=50,format=yuv420p,geq=lum='{bright}':cb=128:cr=128"
+    woven = ("-vf", "interlace,setfield=tff", "-flags", "+ilme+ildct", "-c:v", "mpeg2video", "-q:v", "2")
+    media.ffmpeg("-f", "lavfi", "-t", "2", "-i", bar, *woven, tmp_path / "a.mpg")
+    shown = np.asarray(opened(previews.thumbnail(tmp_path / "a.mpg", Kind.VIDEO, 1.0)).convert("L"), float)
+    combs = np.abs(2 * shown[1:-1] - shown[:-2] - shown[2:]).mean()
+    assert combs < 4
+
+
 def test_an_image_keeps_its_shape_in_a_thumbnail(previews: Previews, tmp_path: Path) -> None:
     Image.new("RGB", (1000, 500), "red").save(tmp_path / "a.jpg")
     picture = opened(previews.thumbnail(tmp_path / "a.jpg", Kind.IMAGE, side=128))
