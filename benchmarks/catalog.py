@@ -120,13 +120,19 @@ def clocked(work: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def bench_writes(bench: Bench, rows: int, rounds: int) -> list[Row]:
-    """Segments and embeddings in bulk. Embeddings begin as float32 on both sides; ours are checked and numbered."""
+def one_asset(bench: Bench) -> int:
+    """The asset that all segments are of."""
     with bench.database.write() as connection:
         file = FoundFile(path="/media/a", path_bytes=b"/media/a", size_bytes=1, modified_ns=1)
         [asset_id] = assets.sync_assets(connection, bench.source.id, [file]).ids
         [done] = queue.claim(connection, "bench", 1, 600)
         queue.finish_unchanged(connection, "bench", [done.id])
+    return asset_id
+
+
+def bench_writes(bench: Bench, rows: int, rounds: int) -> list[Row]:
+    """Segments and embeddings in bulk. Embeddings begin as float32 on both sides; ours are checked and numbered."""
+    asset_id = one_asset(bench)
     vectors = np.random.default_rng(0).normal(size=(rows, DIMENSION)).astype(np.float32)
     times: dict[str, list[tuple[float, float]]] = {
         name: [] for name in ("segments", "segments raw", "embeddings", "embeddings raw")
