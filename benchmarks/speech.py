@@ -1,9 +1,10 @@
 """Speech: word error and cost beside plain faster-whisper and its batched pipeline, on the same weights.
 
-    python -m benchmarks.speech ../shared/data [--rounds N]
+    python -m benchmarks.speech ../shared/data [--rounds N] [--pause SECONDS]
 
-The readings are joined to one recording with pauses between them. Times are CPU seconds of this
-process, because test machines are shared; rounds are interleaved and medians are shown. Overhead is
+The readings are joined to one recording with pauses between them, in another order each round: where windows
+begin and end changes more words than any setting does. Times are CPU seconds of this process, because test
+machines are shared; rounds are interleaved, medians of times and means of word errors are shown. Overhead is
 what the segmenter adds to its own transcriber: voice detection, filters, passages.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import re
 import resource
 import statistics
@@ -29,7 +31,7 @@ from search.settings import Settings
 from search.spaces.inputs import SAMPLE_RATE_HZ, Waveform
 from search.spaces.whisper_weights import unpacked_whisper
 
-PAUSE_SECONDS = 1.5
+PAUSE_SECONDS = 1.5  # between readings
 BATCH = 8
 THREADS = 1
 _ABBREVIATIONS = {"mr": "mister", "mrs": "missis", "dr": "doctor", "st": "saint"}
@@ -56,31 +58,31 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("data", type=Path)
     arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--pause", type=float, default=PAUSE_SECONDS, help="seconds between readings")
     arguments.add_argument("--out", type=Path, default=Path("benchmarks/results/speech.json"))
     options = arguments.parse_args()
     settings = Settings.load(threads=THREADS)
-    recording, words = load(options.data / "speech")
+    readings = load(options.data / "speech")
+    recording, words = joined(readings, options.pause, 0)
     print(f"{len(recording) / SAMPLE_RATE_HZ:.0f} seconds, {len(words)} words")
     ways = {"plain faster-whisper": plain(settings), "batched faster-whisper": batched(settings)}
     transcriber = Timed(FastTranscriber(settings))
     ways["medley"] = lambda waveform: medley(transcriber, waveform)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     overheads: list[float] = []
-    texts: dict[str, str] = {}
+    errors: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():
         way(recording[: 5 * SAMPLE_RATE_HZ])  # models load
-    for _ in range(options.rounds):
+    for number in range(options.rounds):
+        recording, words = joined(readings, options.pause, number)
         for name, way in ways.items():
             transcriber.seconds, began = 0.0, cpu_seconds()
-            texts[name] = way(recording)
+            errors[name].append(word_error(words, plain_words(way(recording))))
             seconds[name].append(cpu_seconds() - began)
             if name == "medley":
                 overheads.append(seconds[name][-1] / transcriber.seconds - 1)
     rows = {
-        name: {
-            "word_error": word_error(words, plain_words(texts[name])),
-            "cpu_seconds": statistics.median(seconds[name]),
-        }
+        name: {"word_error": statistics.mean(errors[name]), "cpu_seconds": statistics.median(seconds[name])}
         for name in ways
     }
     print(f"{'':24}{'word error':>12}{'CPU seconds':>14}")
@@ -89,7 +91,10 @@ def main() -> None:
     overhead = statistics.median(overheads)
     print(f"overhead of the segmenter over its transcriber: {overhead:.1%}")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({**rows, "overhead": overhead, "rounds": options.rounds}, indent=2) + "\n")
+    options.out.write_text(
+        json.dumps({**rows, "overhead": overhead, "rounds": options.rounds, "pause_seconds": options.pause}, indent=2)
+        + "\n"
+    )
 
 
 def cpu_seconds() -> float:
@@ -98,18 +103,27 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def load(folder: Path) -> tuple[Waveform, list[str]]:
-    """The readings as one recording, and what is said in it."""
-    pause = np.zeros(int(PAUSE_SECONDS * SAMPLE_RATE_HZ), np.float32)
-    pieces: list[Waveform] = []
-    words: list[str] = []
+def load(folder: Path) -> list[tuple[Waveform, list[str]]]:
+    """The readings, each with what is said in it."""
+    readings = []
     for line in (folder / "ljspeech.jsonl").read_text("utf-8").splitlines():
         row = json.loads(line)
         request = DecodeRequest(folder / "ljspeech" / row["file"], limits_of(Settings.load()), {})
-        pieces += [item.waveform for item in audio.decode(request) if isinstance(item, SoundItem)]
-        pieces.append(pause)
-        words += plain_words(row["text"])
-    return np.concatenate(pieces), words
+        pieces = [item.waveform for item in audio.decode(request) if isinstance(item, SoundItem)]
+        readings.append((np.concatenate(pieces), plain_words(row["text"])))
+    return readings
+
+
+def joined(
+    readings: Sequence[tuple[Waveform, list[str]]], pause_seconds: float, order: int
+) -> tuple[Waveform, list[str]]:
+    """The readings as one recording, in one of many orders (0: as they come), and what is said in it."""
+    chosen = list(readings)
+    if order:
+        random.Random(order).shuffle(chosen)
+    pause = np.zeros(int(pause_seconds * SAMPLE_RATE_HZ), np.float32)
+    recording = np.concatenate([part for waveform, _ in chosen for part in (waveform, pause)])
+    return recording, [word for _, words in chosen for word in words]
 
 
 def plain(settings: Settings) -> Callable[[Waveform], str]:
