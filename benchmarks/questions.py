@@ -16,6 +16,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from search.language.wording import content
+
 
 class Question(Struct, frozen=True, kw_only=True):
     """One question. `answer` is a pattern that the answer must hold; `sources` are files that may carry it."""
@@ -44,6 +46,7 @@ class Written(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 WRITTEN = msgspec.json.decode(Path(__file__).with_suffix(".json").read_bytes(), type=Written)
+AGREE = 2  # captions of a photo that name a thing before it counts as shown
 CAMERAS = ("Canon EOS R5", "Nikon Z6", "Fujifilm X-T4", "Sony A7C", "Pixel 8", "iPhone 14")
 
 
@@ -96,13 +99,16 @@ def unanswerable() -> Iterator[Question]:
 
 
 def seen(photos: Sequence[Mapping[str, str]]) -> Iterator[Question]:
-    """Things and places: any photo with the label will do."""
+    """Things and places: any photo with the label will do, or one whose captions name the thing."""
+    told = {p["name"]: [content(line) for line in p.get("captions", "").splitlines()] for p in photos}
     for kind, wanted in (("seen", WRITTEN.things), ("place", WRITTEN.places)):
         for group, labels in wanted.items():
             for label in labels:
                 names = frozenset(p["name"] for p in photos if p["set"] == group and p.get("label") == label)
                 # The same thing may be in another set under the same label.
                 names |= {p["name"] for p in photos if p.get("label") == label}
+                wanted = content(label)
+                names |= {name for name, lines in told.items() if sum(wanted <= line for line in lines) >= AGREE}
                 if names:
                     for text in (f"Is there a photo of {label}?", f"Which pictures show {label}?"):
                         yield Question(kind=kind, text=text, sources=names, part=part_of(label))
@@ -132,14 +138,16 @@ def file_facts(photos: Sequence[Mapping[str, str]]) -> Iterator[Question]:
 
 
 def read_photos(data: Path) -> list[dict[str, str]]:
-    """Every photo of the data: `set`, `name` (unique), `file` (its path), and `label` where it has one."""
+    """Every photo of the data: `set`, `name` (unique), `file` (its path); `label`, `captions` where it has them."""
     photos = []
     for listing in sorted((data / "photos").glob("*.jsonl")):
         for line in listing.read_text("utf-8").splitlines():
             row = json.loads(line)
             file = data / "photos" / listing.stem / row["file"]
-            label = {"label": row["label"]} if "label" in row else {}
-            photos.append({"set": listing.stem, "name": file.name, "file": str(file), **label})
+            known = {"label": row["label"]} if "label" in row else {}
+            if "captions" in row:
+                known["captions"] = "\n".join(row["captions"])
+            photos.append({"set": listing.stem, "name": file.name, "file": str(file), **known})
     return photos
 
 

@@ -27,6 +27,7 @@ from search.language.backends import open_language_model
 from search.language.llm import Request
 from search.language.reranker import WEIGHTS, Blend, RerankerWeights, logit
 from search.settings import Settings
+from training.logistic import logistic
 
 POOL = 20  # hits of each query that are reranked
 ROUNDS = 3
@@ -55,16 +56,10 @@ def first(scores: np.ndarray, right: np.ndarray) -> float:
 
 
 def fitted(queries: Sequence[Ranked]) -> Blend:
-    """Logistic regression by Newton steps, with a little weight decay; a falling weight is set to nothing."""
-    table = np.concatenate([np.column_stack([q.retrieval, q.gains, np.ones(len(q.gains))]) for q in queries])
-    right = np.concatenate([q.right for q in queries]).astype(float)
-    weights = np.array([1.0, 0.0, 0.0])
-    for _ in range(30):
-        guess = 1 / (1 + np.exp(-table @ weights))
-        slope = table.T @ (guess - right) + 0.1 * weights
-        bend = (table * (guess * (1 - guess))[:, None]).T @ table + 0.1 * np.eye(3)
-        weights -= np.linalg.solve(bend, slope)
-    return Blend(retrieval=max(float(weights[0]), 0.0), gain=max(float(weights[1]), 0.0), bias=float(weights[2]))
+    """The blend that tells right from wrong; a falling weight is set to nothing."""
+    features = np.concatenate([np.column_stack([q.retrieval, q.gains]) for q in queries])
+    retrieval, gain, bias = logistic(features, np.concatenate([q.right for q in queries]))
+    return Blend(retrieval=max(float(retrieval), 0.0), gain=max(float(gain), 0.0), bias=float(bias))
 
 
 def compared(queries: Sequence[Ranked], blend: Blend) -> dict[str, float]:
@@ -83,15 +78,13 @@ def compared(queries: Sequence[Ranked], blend: Blend) -> dict[str, float]:
 def quality(options: argparse.Namespace) -> dict[str, Any]:
     """Fit on validation, report on test."""
     from search.engine import SearchEngine
-    from search.language.pictures import PictureReader
-    from search.language.projector import find_projector
+    from search.language.pictures import open_reader
     from search.results import Part, Query, Signal
 
     settings = Settings.load(home=options.home)
     engine = SearchEngine.open(settings)
     model = open_language_model(settings)
-    projector = find_projector("starter", model.name)
-    reader = PictureReader(model, projector) if projector else None
+    reader = open_reader(model, engine.serving.space.fingerprint)
     groups: dict[tuple[str, str], list[Ranked]] = {}
     began = time.perf_counter()
     for question in questions.all_questions(questions.read_photos(options.data)):

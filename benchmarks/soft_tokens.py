@@ -20,7 +20,7 @@ from PIL import Image
 
 from search.language import prompts
 from search.language.backends import open_language_model
-from search.language.llm import LanguageModel, Request
+from search.language.llm import LanguageModel, Prompt, Request, SoftTokens
 from search.language.pictures import PictureReader
 from search.language.projector import Projector, find_projector
 from search.results import Signal
@@ -36,23 +36,32 @@ CHOICES = 4
 
 def captions(model: LanguageModel, projector: Projector, vectors: np.ndarray, texts: Sequence[str]) -> dict[str, Any]:
     """`vectors (n, d)` choose among the first AMONG texts, of which theirs has the same index."""
-    soft = projector.project(vectors)
     targets = [prompts.asked(text) for text in texts[:AMONG]]
-    prior = _score(model, (prompts.PICTURE, prompts.NO_PICTURE), prompts.CAPTION, targets)
-    given = np.stack(
-        [_score(model, (prompts.PICTURE, *prompts.picture(tokens)), prompts.CAPTION, targets) for tokens in soft]
-    )
-    without = np.broadcast_to(prior, given.shape)
+    nothing = _score(model, (prompts.PICTURE, prompts.NO_PICTURE, prompts.CAPTION), targets)
+    typical = np.stack([_score(model, _looking(soft), targets) for soft in projector.typical])
+    given = np.stack([_score(model, _looking(soft), targets) for soft in projector.project(vectors)])
+    tokens = np.array([one.tokens for one in model.score((prompts.PICTURE,), [Request((), t) for t in targets])])
+    # As search.language.pictures does.
+    prior = np.logaddexp.reduce(typical) - np.log(len(typical))
     return {
-        "queries": len(soft),
-        "with": _choice(given - prior),
-        "not normalised": _choice(given),
-        "ablation": _choice(without),
+        "queries": len(given),
+        "with": _choice((given - prior) / tokens),
+        "prior of an empty list": _choice((given - nothing) / tokens),
+        "no prior": _choice(given / tokens),
+        "ablation": _choice(np.broadcast_to(nothing / tokens, given.shape)),
     }
 
 
-def _score(model: LanguageModel, prefix: tuple[Any, ...], ask: str, targets: Sequence[str]) -> np.ndarray:
-    return np.array([one.per_token for one in model.score(prefix, [Request((ask,), target) for target in targets])])
+def _looking(soft: SoftTokens) -> Prompt:
+    return (prompts.PICTURE, *prompts.picture(soft), prompts.CAPTION)
+
+
+def _score(model: LanguageModel, prefix: Prompt, targets: Sequence[str]) -> np.ndarray:
+    return np.array([one.log_probability for one in model.score(prefix, [Request((), target) for target in targets])])
+
+
+def _per_token(model: LanguageModel, prefix: Prompt, targets: Sequence[str]) -> np.ndarray:
+    return np.array([one.per_token for one in model.score(prefix, [Request((), target) for target in targets])])
 
 
 def _choice(scores: np.ndarray) -> dict[str, float]:
@@ -82,8 +91,8 @@ def visual_questions(model: LanguageModel, projector: Projector, space: Any, dat
         (tokens,) = projector.project(_embed(space, [data / "photos" / "visual7w" / row["file"]]))
         ask = f"\nQuestion: {prompts.quoted(question, 200)}\nAnswer:"
         targets = [prompts.asked(choice) for choice in choices]
-        prior = _score(model, (prompts.PICTURE, prompts.NO_PICTURE), ask, targets)
-        given = _score(model, (prompts.PICTURE, *prompts.picture(tokens)), ask, targets)
+        prior = _per_token(model, (prompts.PICTURE, prompts.NO_PICTURE, ask), targets)
+        given = _per_token(model, (prompts.PICTURE, *prompts.picture(tokens), ask), targets)
         right.append(int(np.argmax(given - 0.5 * prior)) == 0)
         guessed.append(int(np.argmax(prior)) == 0)
     return {
@@ -102,16 +111,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--part", choices=("validation", "test"), default="test")
     parser.add_argument("--queries", type=int, default=AMONG)
     parser.add_argument("--visual", type=int, default=60, help="questions of visual7w")
     parser.add_argument("--describe", type=int, default=12)
     options = parser.parse_args(arguments)
     settings = Settings.load(home=options.home)
     model, space = open_language_model(settings), open_space(StarterSpecification(), settings)
-    projector = find_projector("starter", model.name)
+    projector = find_projector(space.fingerprint, model.name)
     if projector is None:
         raise SystemExit("no projector for this pair")
-    photos = read_photos(options.data / "photos" / "flickr8k.jsonl", "test")[:AMONG]
+    photos = read_photos(options.data / "photos" / "flickr8k.jsonl", options.part)[:AMONG]
     vectors = _embed(space, [options.data / "photos" / "flickr8k" / photo["file"] for photo in photos])
     texts = [tidy(photo["captions"][0]) for photo in photos]
     cosine = vectors @ space.embed_query_text(texts)[Signal.IMAGE].T

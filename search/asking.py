@@ -18,6 +18,7 @@ from search.errors import UsageError
 from search.language.answerer import Answerer, AnswerEvent, Event
 from search.language.backends import open_language_model
 from search.language.conversation import Conversation
+from search.language.pictures import open_reader
 from search.language.reranker import Reranker
 from search.language.rewriting import plan_question
 from search.results import Answer, Filters, Hit, Moment, Part, Query, SearchResult, Signal
@@ -55,6 +56,8 @@ class Asker:
         wanted = max(limit, plan.limit)
         if plan.files and not filters.path:
             filters = msgspec.structs.replace(filters, path=tuple(f"*{name}" for name in plan.files))
+        if plan.counts_all and plan.kinds and not filters.kind:
+            filters = msgspec.structs.replace(filters, kind=plan.kinds)
         found = [
             search(Query(parts=(Part(text=text),), filters=filters, limit=wanted, rerank=False, text=text))
             for text in plan.searches
@@ -62,10 +65,7 @@ class Asker:
         hits = _joined([hit for result in found for hit in result.hits])
         hits = [*hits, *self._carried(turns, hits)][:wanted]
         answerer, _ = self._of(serving)
-        for event in answerer.stream(question, hits, self._vectors(serving, hits), turns):
-            if isinstance(event, AnswerEvent):
-                event = AnswerEvent(msgspec.structs.replace(event.answer, space=serving.record.name))
-            yield event
+        yield from answerer.stream(question, hits, self._vectors(serving, hits), turns)
 
     def answer(
         self, serving: Serving, search: Search, question: str, filters: Filters, limit: int, conversation: str | None
@@ -97,10 +97,10 @@ class Asker:
                 def embed(texts: Sequence[str]) -> np.ndarray:
                     return serving.space.embed(Signal.SPEECH, texts)
 
-                kind = serving.space.fingerprint.space
+                reader = open_reader(self._model, serving.space.fingerprint)
                 self._readers[serving.record.id] = (
-                    Answerer(self._model, embed, kind),
-                    Reranker(self._model, embed, kind),
+                    Answerer(self._model, embed, serving.record.name, reader),
+                    Reranker(self._model, embed, reader),
                 )
             return self._readers[serving.record.id]
 

@@ -90,7 +90,7 @@ def test_counting_counts_what_matches_surely_and_cites_each() -> None:
 
 def test_pictures_that_match_are_shown_and_unlikely_ones_are_not() -> None:
     assert "dog.jpg matches" in ask("Is there a photo of a dog?", [pictured("dog.jpg")]).answer
-    assert not ask("Is there a photo of a dog?", [pictured("dog.jpg", relevance=0.2)]).found
+    assert not ask("Is there a photo of a dog?", [pictured("dog.jpg", relevance=0.05)]).found
 
 
 def test_a_stream_brings_sources_then_sentences_then_the_whole() -> None:
@@ -176,11 +176,38 @@ def test_a_long_transcript_is_cut_by_relevance_not_by_position() -> None:
         ("What does the sign say?", Want.WRITTEN, "sign say"),
         ("Which photo shows a dog catching a frisbee?", Want.SEEN, "a dog catching a frisbee"),
         ("Who invented printing?", Want.STATEMENT, "invented printing"),
+        ("How long is the bridge?", Want.STATEMENT, "bridge"),
+        ("How long is bridge_tour.ogg?", Want.DURATION, "bridge_tour.ogg"),
+        ("Is there a dog?", Want.SEEN, "dog"),
+        ("Where in the video does the rocket start?", Want.SEEN, "rocket start"),
+        ("Where in the video does she mention the rocket?", Want.MOMENT, "rocket"),
     ],
 )
 def test_a_question_becomes_what_would_be_seen_or_said(question: str, want: Want, search: str) -> None:
     plan = plan_question(question)
     assert (plan.want, plan.searches[0]) == (want, search)
+
+
+def test_a_file_that_is_named_is_read_from_its_start() -> None:
+    hits = [spoken(BREAD, "bread.mp3", 2, 0.9), spoken(BRIDGE, "bridge_tour.ogg", 3, 0.02)]
+    for question in ("What is said in bridge_tour.ogg?", "What does the bridge tour say?"):
+        assert ask(question, hits).answer.startswith("“The bridge over the river")
+    assert not ask("What is said in dam_tour.ogg?", hits).found
+    named = [spoken("Nothing yet. The dam is old.", "dam.ogg")]
+    assert ask("What does she say about the dam?", named).answer.startswith("“The dam is old.")
+
+
+def test_what_may_match_is_not_said_to_match() -> None:
+    hits = [pictured("a.jpg", 51, 0.3), pictured("b.jpg", 52, 0.29), pictured("c.jpg", 53, 0.12)]
+    assert ask("Is there a photo of a pagoda?", hits).answer == "a.jpg may match. [1] b.jpg may match. [2]"
+    assert ask("How many photos of pagodas do I have?", hits).answer.startswith("3 photos may match: a.jpg.")
+    assert not ask("Who built the pagoda?", hits).found
+
+
+def test_everything_is_counted_where_nothing_in_particular_is_asked_for() -> None:
+    hits = [pictured("a.jpg", 51, 0.01), pictured("b.jpg", 52, 0.02), spoken(BREAD, "bread.mp3", 2, 0.9)]
+    assert ask("How many photos do I have?", hits).answer.startswith("2 photos in the library: a.jpg.")
+    assert not ask("How many photos of pagodas do I have?", hits).found
 
 
 def test_files_that_a_question_names_are_looked_at_alone() -> None:

@@ -95,6 +95,14 @@ def test_a_prefix_is_not_changed_by_those_who_share_it(model: LanguageModel) -> 
     assert model.score(("Prefix ",), [one]) == first
 
 
+def test_a_target_may_stand_right_behind_the_prefix(model: LanguageModel, checkpoint: Path) -> None:
+    long, short = model.score(("Once upon a time",), [Request((), " there was"), Request((), "x")])
+    assert long.log_probability == pytest.approx(naive(checkpoint, "Once upon a time", " there was"), rel=0.02)
+    assert short.log_probability == pytest.approx(naive(checkpoint, "Once upon a time", "x"), rel=0.02)
+    with pytest.raises(LanguageModelError, match="before it"):
+        model.score((), [Request((), "x")])
+
+
 def test_soft_tokens_equal_to_words_score_like_the_words(model: LanguageModel, checkpoint: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

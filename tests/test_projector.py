@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from language_world import WordModel, embed
@@ -14,8 +15,12 @@ from search.errors import LanguageModelError
 from search.language.pictures import PictureReader
 from search.language.projector import WEIGHTS, Projector, ProjectorRecord, file_name, find_projector
 from search.results import Signal
+from search.settings import Settings
+from search.spaces.registry import open_space
+from search.spaces.space import Fingerprint
+from search.spaces.specification import StarterSpecification
 from training import projector as recipe
-from training.projector_data import Examples, collect, photo_captions, read_captions, tidy
+from training.projector_data import Examples, collect, photo_captions, read_captions, tidy, typical_items
 
 WORDS, DIMENSION, WIDTH = 12, 6, 8
 
@@ -28,9 +33,16 @@ def projector() -> Projector:
         "widen.bias": np.zeros(WORDS),
         "usual": np.zeros(WORDS),
         "narrow": random.standard_normal((WORDS, WIDTH)),
+        "typical": unit(2),
     }
     return Projector(
         ProjectorRecord(space="starter", model="embedded", soft_tokens=3, words=tuple("abcdefghijkl")), tensors
+    )
+
+
+def space(weights: str = "any") -> Fingerprint:
+    return Fingerprint(
+        space="starter", models=(("image", weights),), preprocessing="", dtype="float32", dimensions=(("image", 6),)
     )
 
 
@@ -66,14 +78,24 @@ def test_vectors_of_another_shape_are_refused(projector: Projector, shape: tuple
 def test_saved_and_loaded_it_is_the_same(projector: Projector, tmp_path: Path) -> None:
     path = tmp_path / file_name("starter", "embedded")
     projector.save(path)
-    loaded = find_projector("starter", "embedded", (tmp_path,))
+    loaded = find_projector(space(), "embedded", tmp_path)
     assert loaded is not None
     assert loaded.record == projector.record
     assert np.allclose(loaded.project(unit(3)), projector.project(unit(3)), atol=1e-2)
 
 
 def test_a_pair_that_nobody_trained_has_none() -> None:
-    assert find_projector("starter", "some/other-model") is None
+    assert find_projector(space(), "some/other-model") is None
+
+
+def test_one_that_was_trained_for_other_weights_of_the_space_is_not_used(
+    projector: Projector, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = msgspec.structs.replace(projector.record, fingerprint=space("old weights").digest)
+    Projector(record, projector.tensors()).save(tmp_path / file_name("starter", "embedded"))
+    assert find_projector(space("old weights"), "embedded", tmp_path) is not None
+    assert find_projector(space("new weights"), "embedded", tmp_path) is None
+    assert "trained for another starter space" in caplog.text
 
 
 @pytest.mark.parametrize("content", [b"", b"junk" * 10, b"\xff" * 100])
@@ -84,12 +106,14 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
         Projector.load(path)
 
 
-def test_the_shipped_one_fits_the_starter_and_the_embedded_model() -> None:
-    shipped = find_projector("starter", "embedded")
+def test_the_shipped_one_fits_the_starter_and_the_embedded_model(settings: Settings) -> None:
+    starter = open_space(StarterSpecification(), settings)
+    shipped = find_projector(starter.fingerprint, "embedded")
     assert shipped is not None
     assert (shipped.dimension, shipped.width) == (384, 576)
     assert (WEIGHTS / file_name("starter", "embedded")).stat().st_size < 10 * 1024**2
     assert shipped.record.training
+    assert shipped.record.fingerprint == starter.fingerprint.digest
 
 
 def test_a_reader_describes_pictures_and_tells_how_well_words_fit(projector: Projector) -> None:
@@ -97,6 +121,15 @@ def test_a_reader_describes_pictures_and_tells_how_well_words_fit(projector: Pro
     (described,) = reader.describe(unit(1))
     assert described.words == "A dog runs. And more"
     assert reader.gains("a dog", unit(4)).shape == (4,)
+
+
+def test_a_captions_prior_is_what_typical_pictures_give_it(projector: Projector) -> None:
+    """A model that likes a caption behind any picture learns nothing from this one."""
+    tensors = {**projector.tensors(), "typical": unit(4)}
+    reader = PictureReader(WordModel(), Projector(projector.record, tensors))
+    gains = reader.gains("a dog", unit(4))
+    assert gains.min() < 0 < gains.max()
+    assert np.mean(np.exp(gains)) == pytest.approx(1, abs=1e-3)  # of probabilities, not of logarithms
 
 
 # The recipe.
@@ -136,6 +169,14 @@ def test_examples_take_the_training_part_and_keep_their_vectors(tmp_path: Path) 
     assert np.array_equal(again.vectors, examples.vectors)
 
 
+def test_typical_items_are_unit_rows_apart_from_each_other() -> None:
+    blocks = np.repeat(np.eye(DIMENSION)[:3], 40, axis=0)
+    noise = np.random.default_rng(0).standard_normal(blocks.shape) / 20
+    centres = typical_items((blocks + noise).astype(np.float16), 3)
+    assert np.allclose(np.linalg.norm(centres, axis=1), 1, atol=1e-3)
+    assert sorted(np.abs(centres).argmax(1)) == [0, 1, 2]
+
+
 class Words:
     """What the first fit needs of a language model: an embedding for each word."""
 
@@ -150,6 +191,7 @@ def test_the_first_fit_teaches_which_words_an_item_shows(tmp_path: Path) -> None
     examples = collect([captions], None, False, tmp_path / "work", WordSpace)
     options = recipe.parse(["--output", str(tmp_path / "p.safetensors"), "--soft-tokens", "2", "--passes", "100"])
     layers = recipe.start_layers(Words(), examples, options)
+    recipe.first_fit(layers, examples, layers.names, options)
     projector = layers.export(ProjectorRecord(space="words", model="words", soft_tokens=2))
     (soft,) = projector.project(embed(["A horse in the garden."]))
     near = {name: float((soft @ embed([name])[0]).max()) for name in ("horse", "garden", "dog", "kitchen")}
@@ -163,7 +205,7 @@ def test_training_through_a_model_lowers_its_loss(tmp_path: Path, tiny_frozen: A
     examples = collect([captions], None, False, tmp_path / "work", WordSpace)
     frozen = recipe.FrozenModel(*tiny_frozen, examples.captions, compile_layers=False)
     torch.manual_seed(0)
-    layers = recipe.Layers(torch.randn(9, WIDTH), torch.zeros(9), 64, 2)
+    layers = recipe.Layers(torch.randn(9, WIDTH), torch.zeros(9), torch.zeros(1, 64), 2)
     rows = list(range(64))
     vectors = torch.from_numpy(examples.vectors[rows].astype(np.float32))
     before = frozen.loss(layers(vectors), rows).mean().item()

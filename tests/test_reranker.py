@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from language_world import WordModel, embed, pictured, spoken
 
+from search.language.pictures import PictureReader
 from search.language.projector import Projector, ProjectorRecord
 from search.language.reranker import MAX_HITS, Blend, Reranker, RerankerWeights, logit
 from search.results import Signal
@@ -22,13 +23,15 @@ def ones_projector() -> Projector:
         "widen.bias": np.zeros(2),
         "usual": np.zeros(2),
         "narrow": np.array([[0.3] * 8, [0.0] * 8]),
+        "typical": np.zeros((0, 2)),
     }
     return Projector(ProjectorRecord(space="s", model="embedded", soft_tokens=1), tensors)
 
 
 @pytest.fixture
 def reranker() -> Reranker:
-    return Reranker(WordModel(), embed, "s", ones_projector(), WEIGHTS)
+    model = WordModel()
+    return Reranker(model, embed, PictureReader(model, ones_projector()), WEIGHTS)
 
 
 def test_a_passage_that_speaks_of_the_question_rises(reranker: Reranker) -> None:
@@ -67,7 +70,7 @@ def test_what_was_not_looked_at_stays_below_in_its_order(reranker: Reranker) -> 
 
 def test_no_hits_and_no_scores_change_nothing(reranker: Reranker) -> None:
     assert reranker.rerank("bridge", [], {}) == ()
-    remote = Reranker(WordModel(name="openai:m", scores=False), embed, "s", weights=WEIGHTS)
+    remote = Reranker(WordModel(name="openai:m", scores=False), embed, weights=WEIGHTS)
     hits = (spoken("The bridge.", segment_id=1), spoken("No.", segment_id=2))
     assert remote.rerank("bridge", hits, {}) == hits
     assert not remote.wins(Signal.SPEECH)
@@ -87,4 +90,4 @@ def test_certainty_has_finite_odds() -> None:
 
 
 def test_the_shipped_weights_are_read() -> None:
-    assert Reranker(WordModel(), embed, "s").wins(Signal.TEXT) in (True, False)
+    assert Reranker(WordModel(), embed).wins(Signal.TEXT) in (True, False)

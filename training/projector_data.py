@@ -46,6 +46,7 @@ class Examples(Struct, frozen=True):
 
     captions: Sequence[Caption]
     vectors: np.ndarray
+    pictures: int = 0  # so many of the vectors, the last ones, are of pictures
 
 
 def tidy(caption: str) -> str:
@@ -112,7 +113,23 @@ def collect(
     with_photo = [
         Caption(one.text, one.rows + (len(vectors) + first_row[one.rows[0]],) * (2 * len(one.rows))) for one in paired
     ] * PAIRED
-    return Examples([*captions[: len(lines)], *with_photo], np.concatenate([vectors, seen]))
+    return Examples([*captions[: len(lines)], *with_photo], np.concatenate([vectors, seen]), len(seen))
+
+
+def typical_items(vectors: np.ndarray, count: int, rounds: int = 10) -> np.ndarray:
+    """Centres of `count` groups of `(n, d)` unit rows, by spherical k-means: `(count, d) float32`, unit rows."""
+    random = np.random.default_rng(0)
+    rows = vectors.astype(np.float32)
+    centres = rows[random.choice(len(rows), 1)]
+    while len(centres) < count:
+        # Far ones are likelier to be the next (k-means++), so that no group gets two centres.
+        distance = np.maximum(1 - (rows @ centres.T).max(1), 0) + 1e-9
+        centres = np.concatenate([centres, rows[random.choice(len(rows), 1, p=distance / distance.sum())]])
+    for _ in range(rounds):
+        nearest = (rows @ centres.T).argmax(1)
+        sums = np.stack([rows[nearest == group].sum(0) + 1e-6 * centres[group] for group in range(count)])
+        centres = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    return centres
 
 
 def kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:

@@ -5,8 +5,6 @@ Nothing heavy is imported or loaded before a model is first asked something.
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -111,12 +109,10 @@ def _load(settings: Settings) -> CausalModel:
 
 def _read(settings: Settings, dtype: Any) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
     where = str(embedded.prepare(settings.models)) if settings.llm == embedded.NAME else settings.llm
-    logging.disable_progress_bar()
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
+        with embedded.quiet():
             return AutoModelForCausalLM.from_pretrained(where, dtype=dtype), AutoTokenizer.from_pretrained(where)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

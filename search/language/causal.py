@@ -19,7 +19,8 @@ from torch.nn import functional
 from search.errors import LanguageModelError
 from search.language.llm import Likelihood, Limits, Prompt, Request
 
-BATCH_TOKENS = 4096  # padded tokens of one forward pass; bounds memory
+BATCH_TOKENS = 1024  # padded tokens of one forward pass: a core is as fast with more, until its caches are full
+LOGIT_ROWS = 128  # positions whose logits are computed at once: more are fetched anew from the system each time
 MAX_PREFIXES = 4  # prefixes whose keys and values are kept
 
 
@@ -34,6 +35,13 @@ class _Row(Struct, frozen=True):
         return len(self.prompt) + len(self.target)
 
 
+class _Start(Struct, frozen=True):
+    """What is known after a prefix: keys and values (None without a prefix), and the last state `(1, width)`."""
+
+    cache: Any
+    last: torch.Tensor
+
+
 class CausalModel:
     """A decoder with its tokenizer."""
 
@@ -43,7 +51,7 @@ class CausalModel:
         self._decoder = model.get_decoder()
         self._words = model.get_input_embeddings()
         self._head = model.get_output_embeddings()
-        self._prefixes: dict[str, Any] = {}
+        self._prefixes: dict[str, _Start] = {}
 
     @property
     def width(self) -> int:
@@ -53,11 +61,11 @@ class CausalModel:
     @torch.inference_mode()
     def score(self, prefix: Prompt, requests: Sequence[Request]) -> list[Likelihood]:
         """See LanguageModel.score."""
-        cache = self._prefix(prefix)
-        rows = [self._row(request) for request in requests]
+        start = self._prefix(prefix)
+        rows = [self._row(request, bool(prefix)) for request in requests]
         results: list[Likelihood] = [Likelihood(0.0, 0)] * len(rows)
         for batch in _batches([row.length for row in rows]):
-            for index, likelihood in zip(batch, self._score_batch(cache, [rows[i] for i in batch]), strict=True):
+            for index, likelihood in zip(batch, self._score_batch(start, [rows[i] for i in batch]), strict=True):
                 results[index] = likelihood
         return results
 
@@ -126,48 +134,51 @@ class CausalModel:
             inputs = self._words(best[:, None])
         yield tokens
 
-    def _score_batch(self, cache: Any, rows: Sequence[_Row]) -> list[Likelihood]:
-        longest = max(row.length for row in rows) - 1
+    def _score_batch(self, start: _Start, rows: Sequence[_Row]) -> list[Likelihood]:
+        longest = max(1, max(row.length for row in rows) - 1)
         device = self._words.weight.device
         inputs = torch.zeros(len(rows), longest, self.width, dtype=self._words.weight.dtype, device=device)
         for index, row in enumerate(rows):
             whole = torch.cat([row.prompt, self._words(row.target[:-1])])
             inputs[index, : len(whole)] = whole
         # Padding stands at the end, where a causal model can't see it, so no mask is needed.
-        shared = copy.deepcopy(cache)
+        shared = copy.deepcopy(start.cache)
         if shared is not None and len(rows) > 1:
             shared.batch_repeat_interleave(len(rows))
-        hidden = self._decoder(inputs_embeds=inputs, past_key_values=shared, use_cache=shared is not None)
-        wanted = [
-            states[len(row.prompt) - 1 : row.length - 1]
-            for states, row in zip(hidden.last_hidden_state, rows, strict=True)
-        ]
-        logits = self._head(torch.cat(wanted)).float()
-        targets = torch.cat([row.target for row in rows])
-        each = -functional.cross_entropy(logits, targets, reduction="none")
+        states = self._decoder(inputs_embeds=inputs, past_key_values=shared, use_cache=shared is not None)
+        # One place further on: a target right behind the prefix is told by the prefix's last state.
+        hidden = torch.cat([start.last.expand(len(rows), 1, -1), states.last_hidden_state], dim=1)
+        wanted = [own[len(row.prompt) : row.length] for own, row in zip(hidden, rows, strict=True)]
+        each = self._log_probabilities(torch.cat(wanted), torch.cat([row.target for row in rows]))
         parts = each.split([len(row.target) for row in rows])
         return [Likelihood(float(part.sum()), len(part)) for part in parts]
 
-    def _prefix(self, prefix: Prompt) -> Any:
-        """Keys and values of the prefix, `None` for an empty one. Those of plain words are kept."""
+    def _log_probabilities(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """`(n, width)` and `(n,)` -> `(n,)`."""
+        pairs = zip(states.split(LOGIT_ROWS), targets.split(LOGIT_ROWS), strict=True)
+        return torch.cat([-functional.cross_entropy(self._head(s).float(), t, reduction="none") for s, t in pairs])
+
+    def _prefix(self, prefix: Prompt) -> _Start:
+        """What is known after the prefix. That of plain words is kept."""
         if not prefix:
-            return None
+            return _Start(None, torch.zeros_like(self._words.weight[:1]))
         words = "".join(piece for piece in prefix if isinstance(piece, str)) if _is_text(prefix) else None
         if words is not None and words in self._prefixes:
             return self._prefixes[words]
-        cache = self._decoder(inputs_embeds=self._embed(prefix)[None], use_cache=True).past_key_values
+        output = self._decoder(inputs_embeds=self._embed(prefix)[None], use_cache=True)
+        start = _Start(output.past_key_values, output.last_hidden_state[0, -1:])
         if words is not None:
             if len(self._prefixes) >= MAX_PREFIXES:
                 self._prefixes.pop(next(iter(self._prefixes)))
-            self._prefixes[words] = cache
-        return cache
+            self._prefixes[words] = start
+        return start
 
-    def _row(self, request: Request) -> _Row:
+    def _row(self, request: Request, follows: bool) -> _Row:
         target = self._ids(request.target)
         if not len(target):
             raise LanguageModelError("an empty text has no likelihood")
         prompt = self._embed(request.prompt)
-        if not len(prompt):
+        if not len(prompt) and not follows:
             raise LanguageModelError("a text's likelihood needs something before it")
         return _Row(prompt, target)
 

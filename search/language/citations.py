@@ -27,6 +27,8 @@ WEIGHTS = Path(__file__).parent / "weights" / "grounding.json"
 CLOSEST = 4  # spans that a sentence is checked against
 # A span that says no more than half of what the sentence claims can't carry it.
 MIN_COVERAGE = 0.5
+# Words with which a model names its source; no source says them of itself.
+_TELLING = content("speaker reader narrator recording audio video photo picture transcript passage source shows states")
 _MARK = re.compile(r"\s*[\[(](?:source\s*)?\d{1,3}(?:\s*,\s*\d{1,3})*[\])]", re.IGNORECASE)
 _ORDERS = re.compile(
     r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:above|previous|prior|instructions?|rules|sources?|everything)\b"
@@ -38,13 +40,24 @@ _ORDERS = re.compile(
 
 
 class GroundingWeights(Struct, frozen=True, forbid_unknown_fields=True):
-    """A logistic model of "this span supports this sentence", fitted by benchmarks/answers.py."""
+    """A logistic model of "this span supports this sentence", fitted by training/grounding.py."""
 
     likeness: float  # cosine of sentence and span
     coverage: float  # share of the sentence's content words that the span holds
     gain: float  # nats a token that the span adds
     bias: float
     threshold: float  # support below which a sentence is dropped
+
+    def support(self, features: np.ndarray) -> np.ndarray:
+        """`(n, 3)`: likeness, coverage, gain -> `(n,)` in [0, 1]."""
+        return 1 / (1 + np.exp(-(features @ (self.likeness, self.coverage, self.gain) + self.bias)))
+
+
+class Judges(Struct, frozen=True, forbid_unknown_fields=True):
+    """Weights for models that tell likelihoods, and for those that can't."""
+
+    scored: GroundingWeights
+    blind: GroundingWeights
 
 
 class Support(Struct, frozen=True):
@@ -57,10 +70,11 @@ class Support(Struct, frozen=True):
 class Grounding:
     """Checks sentences against spans."""
 
-    def __init__(self, model: LanguageModel, embed: EmbedTexts, weights: GroundingWeights | None = None) -> None:
+    def __init__(self, model: LanguageModel, embed: EmbedTexts, judges: Judges | None = None) -> None:
         self._model = model
         self._embed = embed
-        self._weights = weights or msgspec.json.decode(WEIGHTS.read_bytes(), type=GroundingWeights)
+        judges = judges or msgspec.json.decode(WEIGHTS.read_bytes(), type=Judges)
+        self._weights = judges.scored if model.scores else judges.blind
 
     def check(self, sentence: str, spans: Sequence[Span], question: str = "") -> Support | None:
         """The best support of a sentence, or None: then it must not be said."""
@@ -68,25 +82,21 @@ class Grounding:
         allowed = [span for span in spans if literally_allows(sentence, span, question)]
         if not allowed or not content(sentence):
             return None
+        for span in allowed:
+            if _same(sentence, span.words):
+                return Support(span, 1.0)
         vectors = self._embed([sentence, *(span.words for span in allowed)])
-        likeness = vectors[1:] @ vectors[0]
-        closest = np.argsort(-likeness)[:CLOSEST]
-        gains = self._gains(sentence, [allowed[i] for i in closest])
-        best = max(
-            (
-                Support(allowed[i], self._support(sentence, allowed[i], float(likeness[i]), gain))
-                for i, gain in zip(closest, gains, strict=True)
-            ),
-            key=lambda support: support.support,
-        )
-        return best if best.support >= self._weights.threshold else None
+        closest = [allowed[i] for i in np.argsort(-(vectors[1:] @ vectors[0]))[:CLOSEST]]
+        support = self._weights.support(self.features(sentence, closest))
+        best = int(support.argmax())
+        return Support(closest[best], float(support[best])) if support[best] >= self._weights.threshold else None
 
-    def _support(self, sentence: str, span: Span, likeness: float, gain: float) -> float:
-        if _same(sentence, span.words):
-            return 1.0
-        w = self._weights
-        covered = overlap(content(sentence), content(span.words))
-        return float(1 / (1 + np.exp(-(w.likeness * likeness + w.coverage * covered + w.gain * gain + w.bias))))
+    def features(self, sentence: str, spans: Sequence[Span]) -> np.ndarray:
+        """`(len(spans), 3)`: likeness, coverage and gain, see GroundingWeights."""
+        vectors = self._embed([sentence, *(span.words for span in spans)])
+        said = content(sentence) - _TELLING
+        coverage = [overlap(said, content(span.words)) for span in spans]
+        return np.column_stack([vectors[1:] @ vectors[0], coverage, self._gains(sentence, spans)])
 
     def _gains(self, sentence: str, spans: Sequence[Span]) -> list[float]:
         """Nats a token that each span adds to the sentence; 0 for models that can't tell."""

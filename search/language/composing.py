@@ -8,13 +8,14 @@ from msgspec import Struct
 
 from search.language import evidence
 from search.language.evidence import Origin, Span
-from search.language.rewriting import QuestionPlan, Want
+from search.language.rewriting import MANY, QuestionPlan, Want
 from search.language.weighing import Weighed
 from search.results import Hit, Kind, Signal
 
 MAX_SENTENCES = 3
 # A further span is said too when it is nearly as likely as the best one.
 NEARLY = 0.85
+SURE = 0.5  # relevance of what matches; with less it may match
 MAX_LISTED = 20  # of things that are counted
 _NOUNS = {Kind.IMAGE: "photo", Kind.VIDEO: "video", Kind.AUDIO: "recording"}
 
@@ -48,13 +49,28 @@ def from_facts(plan: QuestionPlan, hits: Sequence[Hit], least: float) -> list[Se
     return []
 
 
+def from_reading(plan: QuestionPlan, hits: Sequence[Hit]) -> list[Sentence]:
+    """How a file begins that the question names, where it asks for nothing in particular that it says."""
+    for hit in hits:
+        if plan.asks_all_of(hit.asset.path):
+            spans = evidence.spoken_spans("", [hit])[:MAX_SENTENCES]
+            return [Sentence(_say(plan.want, span), span, 1.0) for span in spans]
+    return []
+
+
 def from_count(plan: QuestionPlan, hits: Sequence[Hit], least: float) -> list[Sentence]:
-    """How many hits match surely enough, each named and cited."""
-    sure = [hit for hit in _of_kind(plan, hits) if hit.relevance >= least and hit.moments]
+    """How many hits match, each named and cited; where none surely does, how many may (with at least `least`)."""
+    found = [hit for hit in _of_kind(plan, hits) if hit.moments]
+    sure = found if plan.counts_all else [hit for hit in found if hit.relevance >= SURE]
+    sure = sure or [hit for hit in found if hit.relevance >= least]
     if not sure:
         return []
-    noun = _NOUNS[plan.kinds[0]] if len(plan.kinds) == 1 else "file"
-    many = f"{len(sure)} {noun}{'' if len(sure) == 1 else 's'} match{'es' if len(sure) == 1 else ''}"
+    several = len(sure) > 1
+    many = f"{len(sure)} {_NOUNS[plan.kinds[0]] if len(plan.kinds) == 1 else 'file'}{'s' if several else ''}"
+    if plan.counts_all:
+        many = f"{'At least ' if len(hits) >= MANY else ''}{many} in the library"
+    else:
+        many = f"{many} {_match(sure[0], several)}"
     listed = list(_seen(sure[:MAX_LISTED]))
     return [
         Sentence(f"{many}: {span.name}." if index == 0 else f"{span.name}.", span, span.hit.relevance)
@@ -68,9 +84,15 @@ def from_sights(descriptions: Sequence[tuple[Hit, str]]) -> list[Sentence]:
     for hit, impression in descriptions[:MAX_SENTENCES]:
         (span,) = _seen([hit])
         at = _place(span)
-        words = f"{span.name}{at} matches{f'; it seems to show {impression}' if impression else ''}."
+        words = f"{span.name}{at} {_match(hit)}{f'; it seems to show {impression}' if impression else ''}."
         sentences.append(Sentence(words, span, hit.relevance))
     return sentences
+
+
+def _match(hit: Hit, several: bool = False) -> str:
+    if hit.relevance < SURE:
+        return "may match"
+    return "match" if several else "matches"
 
 
 def _seen(hits: Sequence[Hit]) -> Iterator[Span]:

@@ -6,14 +6,19 @@ safetensors under the settings' model folder. Knows the file and its sum; knows 
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from search.errors import LanguageModelError, SpaceError
 from search.spaces.weights import WeightFile
 
+_log = logging.getLogger(__name__)
 NAME = "embedded"
 WIDTH = 576  # of an input embedding; known without loading
 GGUF = WeightFile(
@@ -36,12 +41,20 @@ def prepare(models: Path) -> Path:
         scratch = Path(tempfile.mkdtemp(prefix="smollm2-", dir=models))
     except (SpaceError, OSError) as error:
         raise LanguageModelError(str(error)) from None
+    _log.warning("The language model is being prepared; this happens once and takes some seconds.")
     try:
         _convert(source, scratch)
         _publish(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the progress bars of transformers. What goes wrong is raised as ever."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield
 
 
 def _convert(source: Path, target: Path) -> None:
@@ -53,13 +66,14 @@ def _convert(source: Path, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     where, file = str(source.parent), source.name
-    tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=file)
-    model = AutoModelForCausalLM.from_pretrained(
-        where, gguf_file=file, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
-    )
-    # The weights had four bits: nothing is lost in bfloat16, and the file is half as long.
-    model.bfloat16().save_pretrained(target)
-    tokenizer.save_pretrained(target)
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=file)
+        model = AutoModelForCausalLM.from_pretrained(
+            where, gguf_file=file, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+        )
+        # The weights had four bits: nothing is lost in bfloat16, and the file is half as long.
+        model.bfloat16().save_pretrained(target)
+        tokenizer.save_pretrained(target)
 
 
 def _publish(scratch: Path, folder: Path) -> None:

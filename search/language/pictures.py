@@ -7,13 +7,15 @@ in a caption. Both are weak witnesses: callers show descriptions as impressions,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 from msgspec import Struct
 
 from search.language import prompts
 from search.language.llm import LanguageModel, Limits, Prompt, Request, SoftTokens
-from search.language.projector import Projector
+from search.language.projector import Projector, find_projector
+from search.spaces.space import Fingerprint
 
 MAX_CAPTION_TOKENS = 24
 
@@ -34,11 +36,8 @@ class PictureReader:
 
     def gains(self, words: str, vectors: np.ndarray) -> np.ndarray:
         """`(n, d)` items -> `(n,)`: nats a token that each adds to the words, as a caption."""
-        target = prompts.asked(words)
-        requests = [Request((prompts.NO_PICTURE, prompts.CAPTION), target)]
-        requests += [Request(_asking(soft), target) for soft in self._projector.project(vectors)]
-        prior, *given = self._model.score((prompts.PICTURE,), requests)
-        return np.array([likelihood.per_token - prior.per_token for likelihood in given])
+        (gains,) = self._gains([words], [self._projector.project(vectors)])
+        return gains
 
     def describe(self, vectors: np.ndarray) -> Sequence[Description]:
         """`(n, d)` items -> a caption each."""
@@ -46,17 +45,38 @@ class PictureReader:
         limits = Limits(tokens=MAX_CAPTION_TOKENS, stop=("\n", ". "))
         start = prompts.EXAMPLES + prompts.PICTURE
         texts = self._model.write([(start, *_asking(tokens)) for tokens in soft], limits)
-        described = []
-        for text, tokens in zip(texts, soft, strict=True):
-            words = prompts.quoted(text, 200).strip(" .")
-            described.append(Description(words, self._gain(words, tokens) if words else 0.0))
-        return described
+        said = [prompts.quoted(text, 200).strip(" .") for text in texts]
+        told = [index for index, words in enumerate(said) if words]
+        gains = dict(zip(told, self._gains([said[i] for i in told], [soft[i : i + 1] for i in told]), strict=True))
+        return [Description(words, float(gains[i][0]) if i in gains else 0.0) for i, words in enumerate(said)]
 
-    def _gain(self, words: str, soft: np.ndarray) -> float:
-        target = prompts.asked(words)
-        requests = [Request((prompts.NO_PICTURE, prompts.CAPTION), target), Request(_asking(soft), target)]
-        prior, given = self._model.score((prompts.PICTURE,), requests)
-        return given.per_token - prior.per_token
+    def _gains(self, captions: Sequence[str], given: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """For each caption and its items `(n, m, width)`: `(n,)` nats a token over what any picture gives it.
+
+        A caption's prior is its mean probability over typical pictures. Behind a prompt that lists nothing
+        captions rank much worse: there the model has yet to learn that a caption follows, not which.
+        """
+        before: list[Prompt] = [_asking(soft) for soft in self._projector.typical]
+        before = before or [(prompts.NO_PICTURE, prompts.CAPTION)]
+        requests = [
+            Request(prompt, prompts.asked(words))
+            for words, items in zip(captions, given, strict=True)
+            for prompt in (*before, *map(_asking, items))
+        ]
+        scored = iter(self._model.score((prompts.PICTURE,), requests))
+        gains = []
+        for items in given:
+            priors = list(islice(scored, len(before)))
+            prior = np.logaddexp.reduce([one.log_probability for one in priors]) - np.log(len(before))
+            found = np.array([one.log_probability for one in islice(scored, len(items))])
+            gains.append((found - prior) / priors[0].tokens)
+        return gains
+
+
+def open_reader(model: LanguageModel, space: Fingerprint) -> PictureReader | None:
+    """What reads pictures of a space; None where there is no projector for this pair."""
+    projector = find_projector(space, model.name)
+    return PictureReader(model, projector) if projector else None
 
 
 def _asking(soft: SoftTokens) -> Prompt:

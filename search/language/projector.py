@@ -2,11 +2,12 @@
 
 Two layers, in NumPy: a ranking of 50 items takes a few milliseconds, so torch isn't needed here.
 Knows shapes and weights; knows neither the space that made the embedding nor the model that reads
-the tokens, except by name. Trained by training/projector.py.
+the tokens, except by fingerprint and name. Trained by training/projector.py.
 """
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Self
 
@@ -16,8 +17,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from search.errors import LanguageModelError
+from search.spaces.space import Fingerprint
 
 WEIGHTS = Path(__file__).parent / "weights"
+_log = logging.getLogger(__name__)
+_TENSORS = ("widen.weight", "widen.bias", "usual", "narrow", "typical")
 
 
 class ProjectorRecord(Struct, frozen=True, kw_only=True):
@@ -26,6 +30,7 @@ class ProjectorRecord(Struct, frozen=True, kw_only=True):
     space: str
     model: str
     soft_tokens: int  # per item
+    fingerprint: str = ""  # of the space; empty: any space of that name
     training: str = ""  # data, steps and result, for a person
     words: tuple[str, ...] = ()  # what each hidden unit stands for, for a person
 
@@ -39,12 +44,16 @@ class Projector:
     """
 
     def __init__(self, record: ProjectorRecord, tensors: dict[str, np.ndarray]) -> None:
-        """`widen.weight (words, d)`, `widen.bias (words,)`, `usual (words,)`, `narrow (words, width)`."""
+        """`widen.weight (words, d)`, `widen.bias`, `usual (words,)`, `narrow (words, width)`, `typical (r, d)`.
+
+        `typical`: unit rows, items such as a library may hold; there may be none.
+        """
         self.record = record
-        names = ("widen.weight", "widen.bias", "usual", "narrow")
-        self._widen, self._shift, self._usual, self._narrow = (np.asarray(tensors[n], np.float32) for n in names)
+        self._tensors = {name: np.asarray(tensors[name], np.float32) for name in _TENSORS}
+        self._widen, self._shift, self._usual, self._narrow, typical = self._tensors.values()
         if len({len(self._widen), len(self._shift), len(self._usual), len(self._narrow)}) != 1:
             raise LanguageModelError(f"projector {record.space}/{record.model}: its layers do not fit together")
+        self.typical = self.project(typical)  # (r, soft_tokens, width)
 
     @property
     def dimension(self) -> int:
@@ -80,12 +89,7 @@ class Projector:
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The weights by name."""
-        return {
-            "widen.weight": self._widen,
-            "widen.bias": self._shift,
-            "usual": self._usual,
-            "narrow": self._narrow,
-        }
+        return dict(self._tensors)
 
     def save(self, path: Path) -> None:
         """Write float16 weights with the record as metadata."""
@@ -94,6 +98,7 @@ class Projector:
             "space": self.record.space,
             "model": self.record.model,
             "soft_tokens": str(self.record.soft_tokens),
+            "fingerprint": self.record.fingerprint,
             "training": self.record.training,
             "words": " ".join(self.record.words),
         }
@@ -110,6 +115,7 @@ class Projector:
                 space=metadata["space"],
                 model=metadata["model"],
                 soft_tokens=int(metadata["soft_tokens"]),
+                fingerprint=metadata.get("fingerprint", ""),
                 training=metadata.get("training", ""),
                 words=tuple(metadata.get("words", "").split()),
             )
@@ -118,13 +124,16 @@ class Projector:
             raise LanguageModelError(f"{path}: no projector ({error}); make one with training/projector.py") from None
 
 
-def find_projector(space: str, model: str, folders: tuple[Path, ...] = ()) -> Projector | None:
-    """The projector for this pair from `folders`, then from those shipped; None where nobody trained one."""
-    for folder in (*folders, WEIGHTS):
-        path = folder / file_name(space, model)
-        if path.is_file():
-            return Projector.load(path)
-    return None
+def find_projector(space: Fingerprint, model: str, folder: Path = WEIGHTS) -> Projector | None:
+    """The projector for this pair; None where nobody trained one, or it was trained for other weights of the space."""
+    path = folder / file_name(space.space, model)
+    if not path.is_file():
+        return None
+    projector = Projector.load(path)
+    if projector.record.fingerprint not in ("", space.digest):
+        _log.warning("%s was trained for another %s space: pictures are not described", path.name, space.space)
+        return None
+    return projector
 
 
 def file_name(space: str, model: str) -> str:

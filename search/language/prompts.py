@@ -27,19 +27,19 @@ EXAMPLES = "".join(
     for words, caption in (
         (
             "frisbee, dog, catching, jumps, air, grass, white, leaps, mouth, park, green, running",
-            "A white dog leaps to catch a frisbee in the park.",
+            "A white dog leaping to catch a frisbee in the park.",
         ),
         (
             "cooking, kitchen, chef, food, pan, stove, woman, apron, preparing, meal, restaurant, hat",
-            "A woman in an apron is cooking a meal on the stove.",
+            "A woman in an apron cooking a meal on the stove.",
         ),
         (
             "building, people, street, walking, city, crowd, shop, sidewalk, signs, man, busy, night",
-            "People are walking past the shops of a busy street at night.",
+            "People walking past the shops of a busy street at night.",
         ),
         (
             "climbing, rock, cliff, climber, rope, mountain, man, face, red, high, helmet, steep",
-            "A man with a rope climbs a steep rock face.",
+            "A man with a rope climbing a steep rock face.",
         ),
     )
 )

@@ -19,7 +19,6 @@ from search.language import prompts
 from search.language.citations import EmbedTexts
 from search.language.llm import LanguageModel, Request
 from search.language.pictures import PictureReader
-from search.language.projector import Projector, find_projector
 from search.language.rewriting import sought
 from search.results import Hit, Moment, Signal
 
@@ -62,14 +61,12 @@ class Reranker:
         self,
         model: LanguageModel,
         embed: EmbedTexts,
-        space: str,
-        projector: Projector | None = None,
+        reader: PictureReader | None = None,
         weights: RerankerWeights | None = None,
     ) -> None:
         self._model = model
         self._embed = embed
-        projector = projector or find_projector(space, model.name)
-        self._reader = PictureReader(model, projector) if projector else None
+        self._reader = reader
         self._weights = weights or msgspec.json.decode(WEIGHTS.read_bytes(), type=RerankerWeights)
 
     def wins(self, signal: Signal) -> bool:

@@ -51,8 +51,28 @@ class QuestionPlan(Struct, frozen=True, kw_only=True):
     kinds: tuple[Kind, ...] = ()  # hints
     files: tuple[str, ...] = ()  # names of files that the question names: look only there
 
+    def asks_all_of(self, path: str) -> bool:
+        """Does it ask what this file says, and for nothing in particular?"""
+        if self.want not in (Want.SPOKEN, Want.WRITTEN):
+            return False
+        stem, _, ending = path.rsplit("/", 1)[-1].rpartition(".")
+        wanted = content(self.question) - _ANY - content(ending)
+        return bool(wanted) and wanted == content(stem.replace("_", " ")) and "about" not in self.question.lower()
+
+    @property
+    def counts_all(self) -> bool:
+        """Does it ask how many there are, of anything?"""
+        return self.want is Want.COUNT and not content(self.question) - _ANY
+
 
 _MEDIA = r"(?:photos?|pictures?|images?|shots?|snapshots?|videos?|clips?|films?|movies?|recordings?|audios?|files?)"
+_TOLD = (
+    r"(?:talk|lecture|speech|song|interview|message|voicemail|podcast|episode|meeting|reading|documentary|movie|tour)s?"
+)
+# What a question holds that asks for nothing in particular.
+_ANY = content(
+    "photo picture image shot snapshot video clip film movie recording audio file text library collection many count"
+)
 _MADE = r"(?:taken|shot|filmed|photographed|recorded|captured)"
 _SAYING = r"(?:say|says|said|mention\w*|talk\w*|speak\w*|spoken?|discuss\w*|tells?|told)"
 # In this order: the first rule that fits decides. Written with free spacing (re.VERBOSE).
@@ -60,8 +80,9 @@ _RULES: tuple[tuple[Want, str], ...] = (
     (Want.COUNT, rf"\bhow\ many\ (?:\w+\ ){{0,2}}{_MEDIA}\b | \bhow\ many\ (?:do|did)\ (?:i|we)\ have\b | \bcount\b"),
     (
         Want.DURATION,
-        r"\bhow\ long\ (?:is|was|are|does)\b | \b(?:duration|length|running\ time)\ of\b"
-        r"| \bhow\ many\ (?:seconds|minutes)\b",
+        # Of something that lasts: "how long is the bridge?" is about something that is said.
+        rf"\b(?:how\ long\ (?:is|was|are|does)|length\ of)\b.*\b(?:{_MEDIA}|{_TOLD}|\w+\.\w{{3,4}})\b"
+        r"| \b(?:duration|running\ time)\ of\b | \bhow\ many\ (?:seconds|minutes)\b",
     ),
     (
         Want.SIZE,
@@ -77,8 +98,7 @@ _RULES: tuple[tuple[Want, str], ...] = (
     ),
     (
         Want.MOMENT,
-        rf"\b(?:when|at\ what\ (?:time|point|second|minute|moment))\b.*\b(?:{_SAYING}|hear\w*|appear\w*|happen\w*)\b"
-        rf"| \b(?:where|when)\ (?:in|of)\ the\ {_MEDIA}\b",
+        rf"\b(?:when|where\ in|at\ what\ (?:time|point|second|minute|moment))\b.*\b(?:{_SAYING}|hear\w*|happen\w*)\b",
     ),
     (Want.WRITTEN, r"\b(?:written|writing|sign|label|poster|slide|caption|text|headline|banner|printed\ on)\b"),
     (
@@ -88,7 +108,8 @@ _RULES: tuple[tuple[Want, str], ...] = (
     ),
     (
         Want.SEEN,
-        rf"\b{_MEDIA}\b | \b(?:see|seen|show\w*|wear\w*|hold\w*|colou?rs?|stand\w*|sit\w*|looks?\ like)\b"
+        rf"\b{_MEDIA}\b | ^(?:is|are|was|were)\ there\b | ^(?:do|did)\ (?:i|we)\ have\b"
+        r"| \b(?:see|seen|show\w*|wear\w*|hold\w*|colou?rs?|stand\w*|sit\w*|looks?\ like|appear\w*)\b"
         r"| \bin\ the\ (?:background|foreground)\b",
     ),
 )
@@ -107,6 +128,7 @@ _FRAME = re.compile(
     rf"""^(?:please\s+)?(?:can\ you\ |could\ you\ )?(?:(?:tell|show|find)(?:\ me)?\ )?
     (?:(?:is|are|was|were)\ there\ (?:an?y?\ )? | do\ (?:i|we|you)\ have\ (?:an?y?\ )?
       | how\ many\ | which\ | what\ | who\ | whom\ | whose\ | where\ | when\ | why\ | how\ )?
+    (?:in\ (?:the|this|which)\ {_MEDIA}\ )?
     (?:of\ )?(?:the\ |my\ |our\ )?(?:{_MEDIA}\s+)?(?:(?:in|of|with|from|that|which|who)\s+)?
     (?:(?:did|does|do|is|are|was|were|has|have|can|could|will|would)\s+(?:(?:i|we)\ have\ |there\ (?:of\ )?)?)?
     (?:(?:he|she|they|it|anyone|someone|people|the\ (?:speaker|reader|narrator|man|woman))\s+
