@@ -31,6 +31,7 @@ from training.trials import Trial, trials
 
 Method = Callable[[Sequence[CandidateList], Calibration], dict[int, float]]
 BINS = 10
+LIBRARIES = {"validation": 1, "test": 3}  # of each size: few libraries with the same few mistakes tell little
 _RECIPROCAL_RANK_CONSTANT = 60  # Cormack, Clarke and Büttcher 2009
 _WEIGHTS = (0.5, 1.0, 2.0)
 
@@ -48,13 +49,14 @@ def main() -> None:
     for part, seed in (("validation", 1), ("test", 2)):
         random = np.random.default_rng(seed)
         contents = read_contents(chosen.data, space, part, chosen.cache)
-        made[part] = list(trials(contents, questions(contents, part, random), space, SIZES, PER_LIBRARY, random))
+        asked = questions(contents, part, random)
+        made[part] = list(trials(contents, asked, space, SIZES * LIBRARIES[part], PER_LIBRARY, random))
     report = {
         "space": space.fingerprint.digest[:12],
         "trials": {part: len(found) for part, found in made.items()},
         "calibration": honesty(made["test"], calibration),
         "answers": answers(made["test"], calibration),
-        "fusion": compare(made["validation"], made["test"], calibration),
+        "fusion": compare(made["validation"], made["test"][:: LIBRARIES["test"]], calibration),
     }
     _print(report)
     if chosen.json:

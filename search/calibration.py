@@ -28,6 +28,7 @@ SHIPPED = Path(__file__).parent / "spaces" / "weights"
 # Log-odds are kept within this, so that no evidence is ever taken for certain.
 _MOST_LOG_ODDS = 9.0
 _LEAST_DEVIATION = 1e-3
+_COPY = 0.97  # cosine from which a picture or a sound is the same again, resized or recompressed
 
 
 class Curve(Struct, frozen=True, kw_only=True):
@@ -38,7 +39,7 @@ class Curve(Struct, frozen=True, kw_only=True):
     standard: float = 0.0  # >= 0: per deviation above the query's background
     mean: float = 0.0  # per unit of the background's mean
     covered: float = 0.0  # >= 0: per share of the query's words that the passage holds
-    complete: float = 0.0  # >= 0: when it holds all of them
+    complete: float = 0.0  # >= 0: when it holds all of them; by example: when it is the same picture or sound
     log_size: float = 0.0  # per factor of ten in the partition's size
     sizes: tuple[float, float] = (1.0, 1000.0)  # that it was fitted on; others count as the nearest of these
 
@@ -89,7 +90,8 @@ def log_odds(curve: Curve, one: CandidateList, scores: np.ndarray) -> np.ndarray
     values = curve.intercept + curve.score * scores + curve.log_size * np.log10(np.clip(size, *curve.sizes))
     if curve.covered or curve.complete:
         covered = np.array([candidate.covered for candidate in one.candidates])
-        values += curve.covered * covered + curve.complete * (covered == 1)
+        complete = is_same(scores) if one.by_example else covered == 1
+        values += curve.covered * covered + curve.complete * complete
     if background and one.evidence is Evidence.DENSE:
         deviation = max(background.deviation, _LEAST_DEVIATION)
         values += curve.standard * (scores - background.mean) / deviation + curve.mean * background.mean
@@ -103,6 +105,11 @@ def share_of_words(scores: np.ndarray, terms: int, size: int) -> np.ndarray:
     BM25 knows how rare words are among all that is spoken and seen, also where a partition is small.
     """
     return np.minimum(1.0, scores / (max(1, terms) * np.log(2.0 + size)))
+
+
+def is_same(scores: np.ndarray) -> np.ndarray:
+    """Which cosines between two pictures or sounds say that one is a copy of the other, `(n,) bool`."""
+    return scores >= _COPY
 
 
 def probability(values: np.ndarray) -> np.ndarray:

@@ -118,6 +118,18 @@ def test_a_passage_that_holds_all_the_words_counts_for_more_than_its_cosine():
     assert said[1] > said[0] > said[2] > calibration.relevances(listed([0.28]))[0]
 
 
+def test_the_very_picture_that_is_asked_with_is_surely_relevant():
+    calibration = Calibration(
+        fingerprint="x",
+        curves={"speech/example": Curve(intercept=-9, score=9, complete=7)},
+        fused=((0.0, 0.0), (1.0, 1.0)),
+        threshold=0.5,
+    )
+    said = calibration.relevances(replace(listed([0.99, 0.9]), by_example=True))
+    assert said[0] > 0.99
+    assert said[1] < 0.5
+
+
 def test_no_word_can_be_rarer_than_the_partition_says():
     # BM25 counts words over speech and text seen together; a single sign among many recordings is rare to it.
     assert share_of_words(np.array([8.0]), terms=2, size=1) == pytest.approx(1.0)

@@ -79,7 +79,9 @@ def trials(
 
 def build(contents: Contents, size: int, random: np.random.Generator) -> Library:
     """A library of `size` assets of all kinds; every content is used at most once."""
-    supply = {sort: list(random.permutation(np.flatnonzero(contents.sorts == sort))) for sort in set(contents.sorts)}
+    supply = {
+        sort: list(random.permutation(np.flatnonzero(contents.sorts == sort))) for sort in sorted(set(contents.sorts))
+    }
     found: list[tuple[int, Signal, int, float]] = []
 
     def take(sort: str, count: int, signal: Signal, asset: int, step: float) -> None:
