@@ -100,15 +100,15 @@ def unanswerable() -> Iterator[Question]:
 
 def seen(photos: Sequence[Mapping[str, str]]) -> Iterator[Question]:
     """Things and places: any photo with the label will do, or one whose captions name the thing."""
+    labelled = {p["name"]: content(p.get("label", "")) for p in photos}
     told = {p["name"]: [content(line) for line in p.get("captions", "").splitlines()] for p in photos}
-    for kind, wanted in (("seen", WRITTEN.things), ("place", WRITTEN.places)):
-        for group, labels in wanted.items():
+    for kind, groups in (("seen", WRITTEN.things), ("place", WRITTEN.places)):
+        for labels in groups.values():
             for label in labels:
-                names = frozenset(p["name"] for p in photos if p["set"] == group and p.get("label") == label)
-                # The same thing may be in another set under the same label.
-                names |= {p["name"] for p in photos if p.get("label") == label}
-                wanted = content(label)
-                names |= {name for name, lines in told.items() if sum(wanted <= line for line in lines) >= AGREE}
+                thing = content(label)
+                # The same thing may be in other sets too, also as "elephants" and "elephant".
+                names = frozenset(name for name, held in labelled.items() if held == thing)
+                names |= {name for name, lines in told.items() if sum(thing <= line for line in lines) >= AGREE}
                 if names:
                     for text in (f"Is there a photo of {label}?", f"Which pictures show {label}?"):
                         yield Question(kind=kind, text=text, sources=names, part=part_of(label))

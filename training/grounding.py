@@ -28,7 +28,7 @@ from search.results import AssetView, Hit, Kind, Moment, Signal
 from training.logistic import logistic
 from training.projector_data import read_photos, tidy
 
-PRECISION = 0.9  # of what passes, on validation photos
+PRECISION = 0.95  # of what passes, on validation photos
 CLOSEST = 12  # of other photos' captions, one is the wrong span
 TELLING = ("The speaker says that", "According to the recording,", "It says that", "The photo shows")
 _NO_GAIN = (1, 1, 0)
@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--photos", type=int, default=300, help="of each part")
+    parser.add_argument("--photos", type=int, default=250, help="of each part")
     parser.add_argument("--write", action="store_true", help="store the weights in the package")
     options = parser.parse_args(arguments)
     settings = Settings.load()
