@@ -19,7 +19,7 @@ from msgspec import Struct
 from search.language import prompts
 from search.language.evidence import Span
 from search.language.llm import LanguageModel, Request
-from search.language.wording import content, names, negated, numbers, overlap
+from search.language.wording import claims, content, names, negated, numbers, overlap
 
 # Sentences -> `(n, d) float32` unit rows.
 EmbedTexts = Callable[[Sequence[str]], np.ndarray]
@@ -94,7 +94,7 @@ class Grounding:
     def features(self, sentence: str, spans: Sequence[Span]) -> np.ndarray:
         """`(len(spans), 3)`: likeness, coverage and gain, see GroundingWeights."""
         vectors = self._embed([sentence, *(span.words for span in spans)])
-        said = content(sentence) - _TELLING
+        said = claims(sentence) - _TELLING
         coverage = [overlap(said, content(span.words)) for span in spans]
         return np.column_stack([vectors[1:] @ vectors[0], coverage, self._gains(sentence, spans)])
 

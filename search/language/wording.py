@@ -98,6 +98,12 @@ def content(text: str) -> frozenset[str]:
     return frozenset(stem(word) for word in tokens(text) if word not in EMPTY)
 
 
+def claims(text: str) -> frozenset[str]:
+    """Stems of the words that carry content, numbers aside: those are written in digits or in words."""
+    said = (word for word in tokens(text) if not word.isdigit() and word not in {*_UNITS, *_TENS, *_SCALES})
+    return content(" ".join(said))
+
+
 def overlap(wanted: frozenset[str], held: frozenset[str]) -> float:
     """The share of `wanted` that `held` has; 0 when nothing is wanted."""
     return len(wanted & held) / len(wanted) if wanted else 0.0
