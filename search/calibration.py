@@ -12,6 +12,7 @@ Knows no database, no index and no model.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ SHIPPED = Path(__file__).parent / "spaces" / "weights"
 # Log-odds are kept within this, so that no evidence is ever taken for certain.
 _MOST_LOG_ODDS = 9.0
 _LEAST_DEVIATION = 1e-3
+_USUAL_LOG_SIZE = 2.0  # where the factor of the library's size is one
 _COPY = 0.97  # cosine from which a picture or a sound is the same again, resized or recompressed
 
 
@@ -51,6 +53,8 @@ class Calibration(Struct, frozen=True, kw_only=True, dict=True):
     curves: dict[str, Curve]
     fused: tuple[tuple[float, float], ...]  # knots: fused evidence -> probability, both strictly rising
     threshold: float  # of the probability from which a result is `confident`
+    log_size: float = 0.0  # log-odds of fused evidence per factor of ten in the library's size
+    sizes: tuple[float, float] = (1.0, 1000.0)  # that it was fitted on; others count as the nearest of these
     record: dict[str, str | float] = {}  # how it was fitted, for people
 
     def relevances(self, one: CandidateList) -> np.ndarray:
@@ -62,8 +66,17 @@ class Calibration(Struct, frozen=True, kw_only=True, dict=True):
         curve = self.curves.get(key(one)) or _FALLBACK_CURVES[one.evidence]
         return probability(log_odds(curve, one, scores))
 
-    def final(self, evidence: float) -> float:
-        """Fused evidence in [0, 1] -> probability of relevance, strictly rising."""
+    def odds(self, size: int) -> float:
+        """What fused evidence is worth in a library of `size` segments, as a factor of its odds.
+
+        Curves know their own partition only; but every signal of a large library has a chance to be wrong.
+        """
+        known = min(max(size, self.sizes[0]), self.sizes[1])
+        return math.exp(self.log_size * (math.log10(known) - _USUAL_LOG_SIZE))
+
+    def final(self, evidence: float, odds: float = 1.0) -> float:
+        """Fused evidence in [0, 1] -> probability of relevance, strictly rising. `odds` as the method says."""
+        evidence = evidence * odds / (evidence * odds + 1.0 - evidence)
         # By hand: np.interp costs microseconds a call, and every candidate comes through here.
         right = min(max(bisect_right(self._places, evidence), 1), len(self.fused) - 1)
         (low, least), (high, most) = self.fused[right - 1], self.fused[right]

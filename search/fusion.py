@@ -29,6 +29,11 @@ def noisy_or(relevances: Iterable[float]) -> float:
     return 1.0 - math.prod(1.0 - relevance for relevance in relevances)
 
 
+def library_size(lists: Sequence[CandidateList]) -> int:
+    """Segments in the partitions that were searched."""
+    return sum(one.background.size for one in lists if one.background and one.evidence is Evidence.DENSE)
+
+
 class Fusion:
     """The ranking of everything that the lists propose; moments are made for those that are shown.
 
@@ -48,9 +53,10 @@ class Fusion:
                 # What full text and vectors say about the same words is one witness, not two.
                 if relevance > voices.get(one.signal, 0.0):
                     voices[one.signal] = relevance
+        self._odds = calibration.odds(library_size(lists))
         joined = [(noisy_or(voices.values()), asset_id) for asset_id, voices in witnesses.items()]
         joined.sort(key=lambda one: (-one[0], one[1]))
-        self.ranking = [(asset_id, calibration.final(evidence)) for evidence, asset_id in joined]
+        self.ranking = [(asset_id, calibration.final(evidence, self._odds)) for evidence, asset_id in joined]
 
     @property
     def confident(self) -> bool:
@@ -84,7 +90,7 @@ class Fusion:
             for place, (candidate, relevance) in enumerate(zip(one.candidates, relevances, strict=True), start=1):
                 if candidate.asset_id in wanted:
                     ranges = highlights.get(candidate.segment_id, ()) if one.evidence is Evidence.WORDS else ()
-                    why = _why(one, candidate, self._calibration.final(relevance), place, ranges)
+                    why = _why(one, candidate, self._calibration.final(relevance, self._odds), place, ranges)
                     segments = found[candidate.asset_id]
                     segments.setdefault(candidate.segment_id, []).append((one.signal, candidate, why, relevance))
         return found
@@ -93,7 +99,7 @@ class Fusion:
         return merge([_weighed(found) for found in segments.values()], self._join, self._most_moments)
 
     def _join(self, relevances: Sequence[float]) -> float:
-        return self._calibration.final(noisy_or(relevances))
+        return self._calibration.final(noisy_or(relevances), self._odds)
 
 
 def fuse(lists: Sequence[CandidateList], calibration: Calibration = FALLBACK) -> list[ScoredAsset]:

@@ -12,13 +12,14 @@ import argparse
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from msgspec import structs
 
 from search.calibration import SHIPPED, Calibration, Curve, encode, is_same, key, share_of_words
 from search.candidates import Background, Candidate, CandidateList, Evidence
-from search.fusion import Fusion
+from search.fusion import Fusion, library_size
 from search.results import Signal
 from search.settings import Settings
 from search.spaces.registry import open_space
@@ -30,12 +31,13 @@ from training.trials import Trial, trials
 SIZES = (20, 40, 120, 350, 700)
 PER_LIBRARY = 120
 LOOK_AT = 10  # candidates of each list: further down nearly nothing is right, and the curve would fit nothing else
+BEST = 3  # hits that decide whether anything matches well
 SHOWN = 10  # hits whose probability must be honest
 LEAST_SIZE = 12  # smaller partitions count as this: four frames beside many photos are no library of four things
 KNOTS = 12
 # Of confident best hits. 0.8 is promised; the rest is for libraries unlike these, and because the image head has
 # seen the labelled photos among the validation contents (measured: 0.06 less on the test parts).
-PRECISION = 0.865
+PRECISION = 0.87
 REFUSED = 0.85  # of questions about what is not there: 0.8 is promised
 _RIDGE = 1e-2  # on standardised features
 
@@ -70,8 +72,9 @@ def fit_to(made: Sequence[Trial], fingerprint: str, example_curves: Mapping[str,
     """The calibration of trials that are at hand."""
     curves = fit_curves([one for one in made if one.sort != "two signals"]) | dict(example_curves)
     plain = Calibration(fingerprint=fingerprint, curves=curves, fused=((0.0, 0.0), (1.0, 1.0)), threshold=0.5)
-    evidence, truth = shown(made, plain)
-    fitted = structs.replace(plain, fused=rising_map(evidence, truth))
+    sized = structs.replace(plain, **size_of_evidence(made, plain))
+    evidence, truth = shown(made, sized)
+    fitted = structs.replace(sized, fused=rising_map(evidence, truth))
     return structs.replace(
         fitted,
         threshold=confident_threshold(*best_hits(made, fitted)),
@@ -92,6 +95,30 @@ def fit_curves(made: Sequence[Trial]) -> dict[str, Curve]:
                     truths.setdefault(_pool(key(one)), []).append(truth)
     fitted = {name: fit_curve(_used(name, np.array(rows)), np.array(truths[name])) for name, rows in features.items()}
     return {name: fitted[_pool(name)] for name in {key(one) for trial in made for one in trial.lists}}
+
+
+def size_of_evidence(made: Sequence[Trial], plain: Calibration) -> dict[str, Any]:
+    """How the library's size weighs on fused evidence: `log_size` and `sizes` of a calibration."""
+    rows: list[tuple[float, float]] = []
+    truths: list[float] = []
+    for trial in made:
+        size = np.log10(max(1, library_size(trial.lists)))
+        for asset_id, relevance in _known(trial, plain)[:BEST]:
+            kept = min(max(relevance, 1e-4), 1 - 1e-4)
+            rows.append((float(np.log(kept / (1 - kept))), float(size)))
+            truths.append(trial.asset_truth[asset_id])
+    features = np.array(rows)
+    (certainty, weight), _ = logistic(features, np.array(truths))
+    # In units of the evidence's own log-odds, which the map that follows may stretch.
+    return {
+        "log_size": float(weight / certainty),
+        "sizes": (float(10 ** features[:, 1].min()), float(10 ** features[:, 1].max())),
+    }
+
+
+def _known(trial: Trial, calibration: Calibration) -> list[tuple[int, float]]:
+    """The ranking without what nobody knows."""
+    return [hit for hit in Fusion(trial.lists, calibration).ranking if not np.isnan(trial.asset_truth[hit[0]])]
 
 
 Features = tuple[float, float, float, float, float, float]  # score, standard, mean, log size, covered, complete
@@ -193,8 +220,7 @@ def shown(made: Sequence[Trial], calibration: Calibration) -> tuple[np.ndarray, 
     """Relevance and truth of the first hits of every trial, as far as the truth is known."""
     relevances, truths = [], []
     for trial in made:
-        known = [hit for hit in Fusion(trial.lists, calibration).ranking if not np.isnan(trial.asset_truth[hit[0]])]
-        for asset_id, relevance in known[:SHOWN]:
+        for asset_id, relevance in _known(trial, calibration)[:SHOWN]:
             relevances.append(relevance)
             truths.append(trial.asset_truth[asset_id])
     return np.array(relevances), np.array(truths)
@@ -204,9 +230,7 @@ def best_hits(made: Sequence[Trial], calibration: Calibration) -> tuple[np.ndarr
     """Relevance and truth of each trial's best hit whose truth is known; and whether there is an answer at all."""
     relevances, truths, present = [], [], []
     for trial in made:
-        ranking = Fusion(trial.lists, calibration).ranking
-        known = [hit for hit in ranking if not np.isnan(trial.asset_truth[hit[0]])]
-        if known:
+        if known := _known(trial, calibration):
             relevances.append(known[0][1])
             truths.append(trial.asset_truth[known[0][0]])
             present.append(trial.present)
