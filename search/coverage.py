@@ -23,15 +23,19 @@ class Coverage:
     def __init__(self, terms: Sequence[str]) -> None:
         stems = dict.fromkeys(stem(term.casefold()) for term in terms)
         self._words = [(one, re.compile(rf"\b{re.escape(one)}{_ANY_ENDING}\b")) for one in stems]
+        self._known: dict[str, float] = {}  # meaning and words often find the same passage
 
     def of(self, text: str | None) -> float:
         """The share of the words that `text` holds, 0 to 1; 0 without words."""
         if not text or not self._words:
             return 0.0
-        lowered = text.casefold()
-        # Most texts hold none of them, and finding that out should cost next to nothing.
-        held = sum(one in lowered and pattern.search(lowered) is not None for one, pattern in self._words)
-        return held / len(self._words)
+        share = self._known.get(text)
+        if share is None:
+            lowered = text.casefold()
+            # Most texts hold none of them, and finding that out should cost next to nothing.
+            held = sum(one in lowered and pattern.search(lowered) is not None for one, pattern in self._words)
+            share = self._known[text] = held / len(self._words)
+        return share
 
 
 def stem(word: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from search.calibration import FALLBACK, Calibration, Curve
 from search.candidates import Background, Candidate, CandidateList, Evidence
@@ -120,3 +121,13 @@ def test_every_candidate_is_ranked_once_and_relevance_falls(rows):
     for asset in ranked:
         assert asset.moments
         assert asset.moments[0].relevance <= asset.relevance + 1e-9
+
+
+def test_the_same_evidence_is_worth_more_where_less_could_be_wrong():
+    calibration = replace(CALIBRATION, log_size=-1.0, sizes=(10.0, 10_000.0))
+    found = dense(Signal.IMAGE, [(1, 0.55)])
+    small, large, larger = (
+        Fusion([replace(found, background=Background(size, 0.0, 0.1))], calibration).ranking[0][1]
+        for size in (20, 10_000, 10**7)
+    )
+    assert small > large == larger
