@@ -12,8 +12,9 @@ import ctypes
 import functools
 
 # Of <malloc.h>.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _KEPT_BYTES = 256 * 1024**2  # free memory at the end of an arena that may stay
+_ARENAS = 4
 _LARGE_BYTES = 32 * 1024**2  # from here on a block comes from the system and goes back to it: partitions, not batches
 
 
@@ -24,6 +25,12 @@ def keep_blocks() -> None:
         library = ctypes.CDLL(None)
         library.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
         library.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def share_arenas() -> None:
+    """Let the threads of a server share few arenas: each keeps what its busiest moment needed, for ever."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
 
 
 def give_back() -> None:

@@ -20,6 +20,7 @@ from api import logs
 from api.app import create_app
 from api.cli.stopping import stop_on_signals
 from api.service import Service
+from search.allocator import share_arenas
 from search.errors import MedleyError
 from search.settings import Settings
 
@@ -40,6 +41,7 @@ def serve(host: str, port: int, with_worker: bool) -> None:
     """
     settings = Settings.load()
     logs.configure(settings.log_level)
+    share_arenas()
     service = Service.open(settings)
     worker = WorkerProcess() if with_worker else None
     config = uvicorn.Config(
