@@ -26,6 +26,7 @@ from search.language import prompts
 from search.language.backends import open_language_model
 from search.language.llm import Request
 from search.language.reranker import WEIGHTS, Blend, RerankerWeights, logit
+from search.language.rewriting import sought
 from search.settings import Settings
 from training.logistic import logistic
 
@@ -101,7 +102,7 @@ def quality(options: argparse.Namespace) -> dict[str, Any]:
             gains = _passages(model, question.text, [hit.moments[0].text or "" for hit in hits])
         elif reader:
             vectors = _vectors(engine, [hit.moments[0].segment_id for hit in hits])
-            gains = reader.gains(question.text, vectors)
+            gains = reader.gains(sought(question.text), vectors)
         else:
             continue
         odds = logit(np.array([hit.relevance for hit in hits]))
@@ -140,7 +141,9 @@ def _passages(model: Any, query: str, texts: Sequence[str]) -> np.ndarray:
 
 def _write(blends: Mapping[str, Blend]) -> None:
     old = msgspec.json.decode(WEIGHTS.read_bytes(), type=RerankerWeights)
-    WEIGHTS.write_bytes(msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(old, **blends)), indent=1))
+    WEIGHTS.write_bytes(
+        msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(old, **blends)), indent=1) + b"\n"
+    )
 
 
 def speed(options: argparse.Namespace) -> dict[str, Any]:
