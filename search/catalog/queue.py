@@ -16,7 +16,7 @@ from search.catalog.cleaning import clean_facts, clean_text
 from search.catalog.embeddings import insert_embeddings, lock_spaces
 from search.catalog.models import asset, segment
 from search.catalog.records import AssetRecord, IndexedAsset, NewSegment, ReadAsset
-from search.catalog.segments import lock_assets, remove_segments_of
+from search.catalog.segments import remove_segments_of
 from search.catalog.sequence import now_or
 
 _CHUNK = 5000
@@ -216,30 +216,32 @@ def _fail(connection: Connection, owner: str, asset_id: int, values: Mapping[str
 def hold_source(connection: Connection, source_id: int) -> int:
     """Nobody claims this source's waiting assets until they are freed; returns how many."""
     waiting = or_(asset.c.status == "pending", and_(asset.c.status == "indexed", asset.c.unread))
-    return _postpone(connection, HELD, asset.c.source_id == source_id, waiting)
+    return _change(connection, {"not_before": HELD}, asset.c.source_id == source_id, waiting)
 
 
 def free_source(connection: Connection, source_id: int) -> int:
     """The assets that were held may be claimed again; returns how many."""
-    return _postpone(connection, 0.0, asset.c.source_id == source_id, asset.c.not_before == HELD)
-
-
-def _postpone(connection: Connection, until: float, *which: ColumnElement[bool]) -> int:
-    # Locked in the order of ids, as everywhere: so no two transactions can wait for each other.
-    ids = connection.scalars(select(asset.c.id).where(*which).order_by(asset.c.id).with_for_update()).all()
-    for chunk in in_chunks(ids, _CHUNK):
-        connection.execute(update(asset).where(asset.c.id.in_(chunk)).values(not_before=until))
-    return len(ids)
+    return _change(connection, {"not_before": 0.0}, asset.c.source_id == source_id, asset.c.not_before == HELD)
 
 
 def retry_quarantined(connection: Connection, ids: Sequence[int] | None = None) -> int:
     """Give quarantined assets (these, or all) another chance; returns how many."""
-    lock_assets(connection, asset.c.status == "quarantined")
-    statement = update(asset).where(asset.c.status == "quarantined")
-    statement = statement.values(status="pending", attempts=0, not_before=0.0, error=None)
+    values = {"status": "pending", "attempts": 0, "not_before": 0.0, "error": None}
+    quarantined = asset.c.status == "quarantined"
     if ids is None:
-        return connection.execute(statement).rowcount
-    return sum(connection.execute(statement.where(asset.c.id.in_(chunk))).rowcount for chunk in in_chunks(ids, _CHUNK))
+        return _change(connection, values, quarantined)
+    chunks = in_chunks(sorted(ids), _CHUNK)
+    return sum(_change(connection, values, quarantined, asset.c.id.in_(chunk)) for chunk in chunks)
+
+
+def _change(connection: Connection, values: Mapping[str, object], *which: ColumnElement[bool]) -> int:
+    """Set these values in the assets that fit now; returns how many."""
+    # Locked in the order of ids, as everywhere, and only those that were locked are changed: what begins to fit
+    # meanwhile would be locked in any order, and two transactions could wait for each other.
+    ids = connection.scalars(select(asset.c.id).where(*which).order_by(asset.c.id).with_for_update()).all()
+    for chunk in in_chunks(ids, _CHUNK):
+        connection.execute(update(asset).where(asset.c.id.in_(chunk)).values(**values))
+    return len(ids)
 
 
 def hold(connection: Connection, owner: str, ids: Sequence[int]) -> set[int]:
