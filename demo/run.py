@@ -38,7 +38,7 @@ SCIKIT_LEARN = {"china.jpg": "holiday_2007.jpg", "flower.jpg": "garden.jpg"}
 
 # What the demo searches for; the words are never in a file's name.
 SEARCHES: tuple[tuple[str, list[str]], ...] = (
-    ("a photo by its meaning", ["a cat looking at you"]),
+    ("a photo by its meaning", ["a red motorcycle in a garage"]),
     ("another one", ["a cup of coffee on a wooden table"]),
     ("a place", ["a temple in Asia with a curved roof"]),
     ("spoken words, and the second they are said", ["when does the train leave"]),
