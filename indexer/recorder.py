@@ -14,7 +14,7 @@ from indexer.intake import Later, Settled, Unchanged
 from indexer.task import Outcome
 from search.catalog import queue
 from search.catalog.database import Database
-from search.catalog.records import AssetRecord, IndexedAsset, ReadAsset
+from search.catalog.records import IndexedAsset, ReadAsset
 from search.errors import CatalogError, MediaError, PermanentMediaError
 from search.settings import Settings
 
@@ -37,13 +37,6 @@ class Quarantine:
     """Out of the queue, with a reason for people."""
 
     reason: str
-
-
-def given_up(asset: AssetRecord, reason: str) -> Quarantine | ReadAsset:
-    """What becomes of an asset that nobody should try again: one that is searchable only stays unread."""
-    if asset.only_reading:
-        return ReadAsset(asset_id=asset.id, segments=(), note=f"text in it could not be read: {reason}")
-    return Quarantine(reason)
 
 
 @dataclass
@@ -104,29 +97,27 @@ class Recorder:
         with self._database.write() as connection:
             queue.hold(connection, self._owner, [outcome.asset.id for outcome in outcomes])
             for outcome in outcomes:
-                asset_id = outcome.asset.id
+                asset = outcome.asset
                 match self.decide(outcome):
-                    case ReadAsset() as unreadable:
-                        read.append(unreadable)
                     case Quarantine(reason):
-                        queue.quarantine(connection, self._owner, asset_id, reason)
+                        queue.give_up(connection, self._owner, asset, reason)
                     case Retry(reason, not_before, counts):
-                        queue.retry_later(connection, self._owner, asset_id, reason, not_before, counts=counts)
+                        queue.retry_later(connection, self._owner, asset.id, reason, not_before, counts=counts)
             written = queue.finish_unchanged(connection, self._owner, unchanged) if unchanged else set()
             written |= queue.finish_reading(connection, self._owner, read)
             return written | queue.finish(connection, self._owner, results)
 
-    def decide(self, outcome: Outcome) -> Retry | Quarantine | ReadAsset | None:
+    def decide(self, outcome: Outcome) -> Retry | Quarantine | None:
         """What becomes of an asset that was not indexed; None for all others."""
         asset, result = outcome.asset, outcome.result
         if isinstance(result, Later):
             return Retry(result.reason, result.not_before, counts=False)
         if isinstance(result, PermanentMediaError):
-            return given_up(asset, str(result))
+            return Quarantine(str(result))
         if not isinstance(result, MediaError):
             return None
         if asset.attempts >= self._settings.max_attempts:
-            return given_up(asset, f"{result} (tried {asset.attempts} times)")
+            return Quarantine(f"{result} (tried {asset.attempts} times)")
         wait = retry_seconds(asset.attempts, self._settings.retry_seconds, self._jitter())
         return Retry(str(result), self._clock() + wait, counts=True)
 
@@ -148,5 +139,5 @@ class Recorder:
                 tally.moved += result.moved
             elif isinstance(result, MediaError):
                 decision = self.decide(outcome)
-                tally.quarantined += isinstance(decision, Quarantine)
+                tally.quarantined += isinstance(decision, Quarantine) and not asset.only_reading
                 tally.retried += isinstance(decision, Retry)

@@ -22,12 +22,12 @@ from indexer.embedder import Spaces
 from indexer.intake import Intake
 from indexer.items import DecodeRequest
 from indexer.pipeline import Pipeline, Work
-from indexer.recorder import Quarantine, Recorder, Tally, given_up
+from indexer.recorder import Recorder, Tally
 from indexer.segmenter import MakerFactory, PictureMaker, Segmenter
 from indexer.task import StageSeconds
 from search.catalog import assets, queue
 from search.catalog.database import Database
-from search.catalog.records import AssetRecord, Counts, ReadAsset
+from search.catalog.records import AssetRecord, Counts
 from search.errors import CatalogError
 from search.settings import Settings
 
@@ -165,11 +165,7 @@ class Worker:
             queue.release(connection, self.owner, [asset.id for asset in chosen.back])
             for asset in chosen.given_up:
                 reason = f"whoever worked on it died, {asset.attempts - 1} times; see the setting max_attempts"
-                match given_up(asset, f"{asset.path}: {reason}"):
-                    case Quarantine(why):
-                        queue.quarantine(connection, self.owner, asset.id, why)
-                    case ReadAsset() as unreadable:
-                        queue.finish_reading(connection, self.owner, [unreadable])
+                queue.give_up(connection, self.owner, asset, f"{asset.path}: {reason}")
         self._alone = chosen.take[0].id if chosen.alone else None
         for asset in chosen.take:
             pipeline.submit(asset)

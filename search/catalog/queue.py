@@ -207,6 +207,15 @@ def quarantine(connection: Connection, owner: str, asset_id: int, error: str, ki
     return True
 
 
+def give_up(connection: Connection, owner: str, claimed: AssetRecord, reason: str) -> None:
+    """Nobody shall try again: into quarantine, or, of one that is searchable, only its text stays unread."""
+    if claimed.only_reading:
+        note = f"text in it could not be read: {reason}"
+        finish_reading(connection, owner, [ReadAsset(asset_id=claimed.id, segments=(), note=note)])
+    else:
+        quarantine(connection, owner, claimed.id, reason)
+
+
 def _fail(connection: Connection, owner: str, asset_id: int, values: Mapping[str, object]) -> bool:
     held = hold(connection, owner, [asset_id])
     connection.execute(update(asset).where(asset.c.id.in_(held)).values(**values, **_NO_LEASE))
@@ -249,5 +258,7 @@ def hold(connection: Connection, owner: str, ids: Sequence[int]) -> set[int]:
 
     To be called first, with all ids, in a transaction that does several things with them.
     """
+    if not ids:
+        return set()
     statement = select(asset.c.id).where(asset.c.id.in_(ids), asset.c.lease_owner == owner)
     return set(connection.scalars(statement.order_by(asset.c.id).with_for_update()))
