@@ -85,18 +85,25 @@ class Grounding:
         for span in allowed:
             if _same(sentence, span.words):
                 return Support(span, 1.0)
-        vectors = self._embed([sentence, *(span.words for span in allowed)])
-        closest = [allowed[i] for i in np.argsort(-(vectors[1:] @ vectors[0]))[:CLOSEST]]
-        support = self._weights.support(self.features(sentence, closest))
+        likeness = self._likeness(sentence, allowed)
+        order = np.argsort(-likeness)[:CLOSEST]
+        closest = [allowed[i] for i in order]
+        support = self._weights.support(self._features(sentence, closest, likeness[order]))
         best = int(support.argmax())
         return Support(closest[best], float(support[best])) if support[best] >= self._weights.threshold else None
 
     def features(self, sentence: str, spans: Sequence[Span]) -> np.ndarray:
         """`(len(spans), 3)`: likeness, coverage and gain, see GroundingWeights."""
+        return self._features(sentence, spans, self._likeness(sentence, spans))
+
+    def _likeness(self, sentence: str, spans: Sequence[Span]) -> np.ndarray:
         vectors = self._embed([sentence, *(span.words for span in spans)])
+        return vectors[1:] @ vectors[0]
+
+    def _features(self, sentence: str, spans: Sequence[Span], likeness: np.ndarray) -> np.ndarray:
         said = claims(sentence) - _TELLING
         coverage = [overlap(said, content(span.words)) for span in spans]
-        return np.column_stack([vectors[1:] @ vectors[0], coverage, self._gains(sentence, spans)])
+        return np.column_stack([likeness, coverage, self._gains(sentence, spans)])
 
     def _gains(self, sentence: str, spans: Sequence[Span]) -> list[float]:
         """Nats a token that each span adds to the sentence; 0 for models that can't tell."""
