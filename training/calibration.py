@@ -25,6 +25,7 @@ from search.settings import Settings
 from search.spaces.registry import open_space
 from search.spaces.space import Space
 from search.spaces.specification import StarterSpecification, decode
+from training.logistic import newton
 from training.mixed import Contents, questions, read_contents
 from training.trials import Trial, trials
 
@@ -172,19 +173,10 @@ def fit_curve(features: np.ndarray, truth: np.ndarray) -> Curve:
 
 
 def logistic(features: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, float]:
-    """Weights `(d,)` and intercept by Newton's method, lightly ridged."""
+    """Weights `(d,)` and intercept, lightly ridged on standardised features."""
     centre, spread = features.mean(axis=0), features.std(axis=0)
     rows = np.hstack([(features - centre) / spread, np.ones((len(features), 1))])
-    ridge = np.diag([_RIDGE] * features.shape[1] + [1e-6]) * len(rows) / 100
-    weights = np.zeros(rows.shape[1])
-    for _ in range(50):
-        guess = 1 / (1 + np.exp(-np.clip(rows @ weights, -30, 30)))
-        slope = rows.T @ (guess - truth) + ridge @ weights
-        curvature = (rows * (guess * (1 - guess))[:, None]).T @ rows + ridge
-        step = np.linalg.solve(curvature + 1e-9 * np.eye(len(weights)), slope)
-        weights -= np.clip(step, -2, 2)
-        if np.abs(step).max() < 1e-8:
-            break
+    weights = newton(rows, truth, np.array([_RIDGE] * features.shape[1] + [1e-6]) * len(rows) / 100)
     plain = weights[:-1] / spread
     return plain, float(weights[-1] - plain @ centre)
 

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-_ROUNDS = 30
+_ROUNDS = 50
 _DECAY = 0.1  # keeps weights finite where the classes are apart
+_LONGEST_STEP = 2.0  # where the classes are nearly apart, a whole step of Newton's would overshoot
 
 
 def logistic(features: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """`(n, k)` and `(n,)` truths -> `(k + 1,)`: weights, then the bias. By Newton's steps."""
+    """`(n, k)` and `(n,)` truths -> `(k + 1,)`: weights, then the bias."""
     table = np.column_stack([features, np.ones(len(features))])
+    return newton(table, right, np.full(table.shape[1], _DECAY))
+
+
+def newton(table: np.ndarray, truth: np.ndarray, decay: np.ndarray) -> np.ndarray:
+    """`(n, k)` columns, one of ones among them, `(n,)` truths, `(k,)` decay of each weight -> `(k,)` weights."""
     weights = np.zeros(table.shape[1])
     for _ in range(_ROUNDS):
-        guess = 1 / (1 + np.exp(-table @ weights))
-        slope = table.T @ (guess - right) + _DECAY * weights
-        bend = (table * (guess * (1 - guess))[:, None]).T @ table + _DECAY * np.eye(len(weights))
-        weights -= np.linalg.solve(bend, slope)
+        guess = 1 / (1 + np.exp(-np.clip(table @ weights, -30, 30)))
+        slope = table.T @ (guess - truth) + decay * weights
+        curvature = (table * (guess * (1 - guess))[:, None]).T @ table + np.diag(decay + 1e-9)
+        step = np.linalg.solve(curvature, slope)
+        weights -= np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)
+        if np.abs(step).max() < 1e-8:
+            break
     return weights
