@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 
 # Of <malloc.h>.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
@@ -18,22 +17,23 @@ _ARENAS = 4
 _LARGE_BYTES = 32 * 1024**2  # from here on a block comes from the system and goes back to it: partitions, not batches
 
 
-@functools.cache
 def keep_blocks() -> None:
     """Keep freed blocks for the next batch, from now on in the whole process."""
-    with contextlib.suppress(OSError, AttributeError):
-        library = ctypes.CDLL(None)
-        library.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
-        library.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+    _tell("mallopt", _MMAP_THRESHOLD, _LARGE_BYTES)
+    _tell("mallopt", _TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def share_arenas() -> None:
     """Let the threads of a server share few arenas: each keeps what its busiest moment needed, for ever."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
+    _tell("mallopt", _ARENA_MAX, _ARENAS)
 
 
 def give_back() -> None:
     """Return all free memory to the system: after a model has been let go."""
+    _tell("malloc_trim", 0)
+
+
+def _tell(function: str, *numbers: int) -> None:
+    """Call a function of glibc; where there is none, nothing happens."""
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+        getattr(ctypes.CDLL(None), function)(*numbers)

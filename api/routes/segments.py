@@ -36,19 +36,24 @@ Form = Annotated[Literal["srt", "vtt"], QueryParameter(name="format", descriptio
 Size = Annotated[Literal[256, 512, 1024], QueryParameter(description="Longest side in pixels.", required=False)]
 
 
+def _picture(path: str) -> get:
+    """The decorator of a handler that answers with a WebP picture."""
+    return get(
+        path,
+        sync_to_thread=True,
+        opt=_CACHED,
+        responses={**documented(404, 422), 200: documented_file("The picture.", "image/webp")},
+        tags=["library"],
+    )
+
+
 @get("/v1/segments/{segment_id:str}", sync_to_thread=True, responses=documented(404), tags=["library"])
 def get_segment(service: Injected, segment_id: Id) -> SegmentView:
     """One segment."""
     return segment_view(_found(service, segment_id)[0])
 
 
-@get(
-    "/v1/segments/{segment_id:str}/thumbnail",
-    sync_to_thread=True,
-    opt=_CACHED,
-    responses={**documented(404, 422), 200: documented_file("The picture.", "image/webp")},
-    tags=["library"],
-)
+@_picture("/v1/segments/{segment_id:str}/thumbnail")
 def thumbnail(request: Request[Any, Any, Any], service: Injected, segment_id: Id, size: Size = 512) -> Response[Any]:
     """A WebP picture: the image, the frame of that moment, or the recording's waveform."""
     segment, asset = _found(service, segment_id)
@@ -78,32 +83,18 @@ def preview(request: Request[Any, Any, Any], service: Injected, segment_id: Id) 
     return _sent(request, service, service.previews.clip(path, kind, start, end))
 
 
-@get(
-    "/v1/segments/{segment_id:str}/spectrogram",
-    sync_to_thread=True,
-    opt=_CACHED,
-    responses={**documented(404, 422), 200: documented_file("The picture.", "image/webp")},
-    tags=["library"],
-)
+@_picture("/v1/segments/{segment_id:str}/spectrogram")
 def spectrogram(request: Request[Any, Any, Any], service: Injected, segment_id: Id) -> Response[Any]:
     """A WebP picture of the moment's sound: time to the right, pitch upwards."""
     segment, asset = _found(service, segment_id)
-    start, end = _stretch(segment)
-    return _sent(request, service, service.previews.spectrogram(service.real_path(asset), start, end))
+    return _sent(request, service, service.previews.spectrogram(service.real_path(asset), *_stretch(segment)))
 
 
-@get(
-    "/v1/segments/{segment_id:str}/waveform",
-    sync_to_thread=True,
-    opt=_CACHED,
-    responses={**documented(404, 422), 200: documented_file("The picture.", "image/webp")},
-    tags=["library"],
-)
+@_picture("/v1/segments/{segment_id:str}/waveform")
 def segment_waveform(request: Request[Any, Any, Any], service: Injected, segment_id: Id) -> Response[Any]:
     """A WebP picture of the moment's loudness."""
     segment, asset = _found(service, segment_id)
-    start, end = _stretch(segment)
-    return _sent(request, service, service.previews.waveform(service.real_path(asset), start, end))
+    return _sent(request, service, service.previews.waveform(service.real_path(asset), *_stretch(segment)))
 
 
 @get(
@@ -121,13 +112,7 @@ def subtitles(service: Injected, asset_id: Id, form: Form = "vtt") -> Response[s
     return Response(captions(spoken, form), media_type=_CAPTION_TYPES[form])
 
 
-@get(
-    "/v1/assets/{asset_id:str}/thumbnail",
-    sync_to_thread=True,
-    opt=_CACHED,
-    responses={**documented(404, 422), 200: documented_file("The picture.", "image/webp")},
-    tags=["library"],
-)
+@_picture("/v1/assets/{asset_id:str}/thumbnail")
 def asset_thumbnail(
     request: Request[Any, Any, Any], service: Injected, asset_id: Id, size: Size = 512
 ) -> Response[Any]:
@@ -138,13 +123,7 @@ def asset_thumbnail(
     return _sent(request, service, made, media.ASK_AGAIN)  # the file may change under the same id
 
 
-@get(
-    "/v1/assets/{asset_id:str}/waveform",
-    sync_to_thread=True,
-    opt=_CACHED,
-    responses={**documented(404, 422), 200: documented_file("The picture.", "image/webp")},
-    tags=["library"],
-)
+@_picture("/v1/assets/{asset_id:str}/waveform")
 def waveform(request: Request[Any, Any, Any], service: Injected, asset_id: Id) -> Response[Any]:
     """A WebP picture of the loudness of a whole recording or video."""
     asset = _asset(service, asset_id)

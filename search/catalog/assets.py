@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, or_, select, update
 
 from search.catalog.bulk import fetch_ids, in_chunks, insert_rows, new_ids
 from search.catalog.cleaning import clean_text
@@ -283,21 +283,21 @@ def counts(connection: Connection, source_id: int | None = None) -> Counts:
     by_status: dict[str, int] = {}
     by_kind: dict[str, int] = {}
     columns = (asset.c.status, asset.c.kind)
-    statement = select(*columns, func.count(), func.count(asset.c.note)).group_by(*columns)
-    to_read = select(func.count()).where(asset.c.status == "indexed", asset.c.unread)
+    unread = func.count(case((asset.c.unread, 1)))
+    statement = select(*columns, func.count(), func.count(asset.c.note), unread).group_by(*columns)
     if source_id is not None:
         statement = statement.where(asset.c.source_id == source_id)
-        to_read = to_read.where(asset.c.source_id == source_id)
-    with_note = 0
-    for status, kind, number, notes in connection.execute(statement):
-        with_note += notes if status == "indexed" else 0
+    with_note = to_read = 0
+    for status, kind, number, notes, unread_ones in connection.execute(statement):
+        if status == "indexed":
+            with_note, to_read = with_note + notes, to_read + unread_ones
         by_status[status] = by_status.get(status, 0) + number
         by_kind[kind or "unknown"] = by_kind.get(kind or "unknown", 0) + number
     segments = segments_by_signal(connection) if source_id is None else {}
     return Counts(
         **by_status,
         known=sum(by_status.values()),
-        unread=connection.scalar(to_read) or 0,
+        unread=to_read,
         noted=with_note,
         by_kind=by_kind,
         segments=segments,
