@@ -65,7 +65,8 @@ REQUESTS: dict[tuple[str, str], Any] = {
 ANSWERS: dict[tuple[str, str], Any] = {
     ("post", "/v1/search"): {
         "query": {"text": "harbour", "parts": [{"weight": 1.0, "text": "harbour"}], "limit": 20},
-        "hits": [_HIT], "confident": True, "next_cursor": None, "space": "starter", "took_seconds": 0.0123,
+        "hits": [_HIT], "matched": True, "confident": True, "next_cursor": None, "space": "starter",
+        "took_seconds": 0.0123,
     },
     ("post", "/v1/answers"): {
         "question": "When do we leave the harbour?", "answer": "We leave at noon. [1]", "found": True,

@@ -32,7 +32,8 @@ from search.results import Filters, Kind, Signal
 _INSTRUCTIONS = (
     "Medley finds photos, sounds, spoken words and moments in videos of one person's library by meaning. "
     "Search first; then look at a moment to see its picture or read its words. Relevance is a probability; "
-    "when `confident` is false nothing in the library matches well, and you should say so."
+    "when `matched` is false nothing in the library matches well, and you should say so; when `confident` is "
+    "false the first hit is a guess: look at it before you rely on it."
 )
 _READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, open_world_hint=False)
 
@@ -46,6 +47,7 @@ Kinds = Annotated[list[Kind] | None, Field(description="Only these kinds of asse
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What an agent gets of a search: little, because every word costs it."""
 
+    matched: bool
     confident: bool
     hits: list[dict[str, Any]]
 
@@ -117,7 +119,7 @@ class McpDoor:
             }
             for hit in result.hits
         ]
-        return _as_text(Found(confident=result.confident, hits=hits))
+        return _as_text(Found(matched=result.matched, confident=result.confident, hits=hits))
 
     async def ask(
         self, question: Annotated[str, Field(min_length=1, max_length=4000)], kinds: Kinds = None

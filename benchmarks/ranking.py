@@ -86,6 +86,7 @@ def honesty(made: Sequence[Trial], calibration: Calibration) -> dict[str, object
         report[name] = {"expected calibration error": round(error, 4), "diagram": rows}
     confident = best >= calibration.threshold
     report["threshold"] = round(calibration.threshold, 3)
+    report["least"] = round(calibration.least, 3)
     report["precision of confident best hits"] = _mean(right_best[confident])
     report["share confident"] = round(float(confident.mean()), 3)
     return report
@@ -101,20 +102,21 @@ def answers(made: Sequence[Trial], calibration: Calibration) -> dict[str, dict[s
             # What is of another world is easier to refuse, and would hide how hard the rest is.
             for name in (trial.sort,) if trial.sort == "elsewhere" else (trial.sort, "all"):
                 rows.setdefault(name, []).append((trial.present, right[0], any(right), known[0][1]))
-    return {name: _answered(np.array(found, dtype=float), calibration.threshold) for name, found in rows.items()}
+    return {name: _answered(np.array(found, dtype=float), calibration) for name, found in rows.items()}
 
 
-def _answered(rows: np.ndarray, threshold: float) -> dict[str, float]:
+def _answered(rows: np.ndarray, calibration: Calibration) -> dict[str, float]:
     present, first, among, best = rows[:, 0] == 1, rows[:, 1] == 1, rows[:, 2] == 1, rows[:, 3]
     found: dict[str, float] = {"questions": int(present.sum())}
     if present.any():
         found["best hit right"] = _mean(first[present])
         found[f"right among {SHOWN}"] = _mean(among[present])
-        found["right best hits lost"] = _mean(best[present & first] < threshold)
+        found["right best hits lost"] = _mean(best[present & first] < calibration.least)
+        found["right best hits unsure"] = _mean(best[present & first] < calibration.threshold)
     if (~present).any():
         absent, good = best[~present], best[present & first]
         found["absent"] = len(absent)
-        found["absent said so"] = _mean(absent < threshold)
+        found["absent said so"] = _mean(absent < calibration.least)
         if len(good):
             # What any threshold could do: the trade is the space's, not the threshold's.
             found["absent said so, losing 10 %"] = _mean(absent < np.quantile(good, 0.1))

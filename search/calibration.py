@@ -53,6 +53,7 @@ class Calibration(Struct, frozen=True, kw_only=True, dict=True):
     curves: dict[str, Curve]
     fused: tuple[tuple[float, float], ...]  # knots: fused evidence -> probability, both strictly rising
     threshold: float  # of the probability from which a result is `confident`
+    matching: float | None = None  # below it nothing matches well; where nobody fitted it, the threshold
     log_size: float = 0.0  # log-odds of fused evidence per factor of ten in the library's size
     sizes: tuple[float, float] = (1.0, 1000.0)  # that it was fitted on; others count as the nearest of these
     record: dict[str, str | float] = {}  # how it was fitted, for people
@@ -81,6 +82,11 @@ class Calibration(Struct, frozen=True, kw_only=True, dict=True):
         right = min(max(bisect_right(self._places, evidence), 1), len(self.fused) - 1)
         (low, least), (high, most) = self.fused[right - 1], self.fused[right]
         return least + (most - least) * min(1.0, max(0.0, (evidence - low) / (high - low)))
+
+    @property
+    def least(self) -> float:
+        """The probability of a best hit below which nothing in the library matches well."""
+        return self.threshold if self.matching is None else self.matching
 
     @cached_property
     def _places(self) -> list[float]:

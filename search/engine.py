@@ -97,6 +97,7 @@ class SearchEngine:
         return SearchResult(
             query=_as_understood(query),
             hits=hits,
+            matched=fusion.matched,
             confident=fusion.confident,
             next_cursor=self._next(identity, cursor, page) if len(ranked) > len(page) else None,
             space=serving.record.name,

@@ -60,8 +60,17 @@ class Fusion:
 
     @property
     def confident(self) -> bool:
-        """Whether anything is likely enough to be what was asked for."""
-        return bool(self.ranking) and self.ranking[0][1] >= self._calibration.threshold
+        """Whether the best hit is as likely as the calibration promises."""
+        return self._best >= self._calibration.threshold
+
+    @property
+    def matched(self) -> bool:
+        """Whether anything is likely enough to be worth more than "nothing matches well"."""
+        return self._best >= self._calibration.least
+
+    @property
+    def _best(self) -> float:
+        return self.ranking[0][1] if self.ranking else -1.0
 
     def found_by_words(self, asset_ids: Sequence[int]) -> list[int]:
         """Segments of these assets that full text found: `highlights` of them are worth having."""

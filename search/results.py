@@ -121,7 +121,8 @@ class SearchResult(Struct, frozen=True, kw_only=True):
 
     query: dict[str, Any]
     hits: tuple[Hit, ...]
-    confident: bool  # False: "nothing in your library matches well"
+    matched: bool  # False: "nothing in your library matches well", the hits only come closest
+    confident: bool  # the first hit is right at least four times of five
     next_cursor: str | None
     space: str
     took_seconds: float

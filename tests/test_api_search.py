@@ -35,7 +35,7 @@ def test_text_finds_the_picture_that_it_describes(colours: World, client: httpx.
 
 def test_a_hit_has_the_form_of_the_contract(colours: World, client: httpx.Client) -> None:
     result = find(client, text="blue", limit=1)
-    assert set(result) >= {"query", "hits", "confident", "next_cursor", "space", "took_seconds"}
+    assert set(result) >= {"query", "hits", "matched", "confident", "next_cursor", "space", "took_seconds"}
     (hit,) = result["hits"]
     assert set(hit["asset"]) >= {"id", "path", "kind", "width", "height", "duration_seconds", "captured_at"}
     assert 0 <= hit["relevance"] <= 1

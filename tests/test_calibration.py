@@ -12,7 +12,7 @@ from search.calibration import FALLBACK, Calibration, Curve, decode, encode, for
 from search.candidates import Background, Candidate, CandidateList, Evidence
 from search.errors import SpaceError
 from search.results import Signal
-from training.calibration import confident_threshold, fit_curve, rising_map
+from training.calibration import confident_threshold, fit_curve, matching_threshold, rising_map
 
 
 def listed(scores, size=1000, mean=0.0, deviation=0.1, evidence=Evidence.DENSE, terms=2) -> CandidateList:
@@ -88,17 +88,15 @@ def test_the_final_map_rises_strictly_and_follows_what_was_right():
 def test_the_threshold_is_the_lowest_that_is_precise_enough():
     relevances = np.linspace(0, 1, 1001)
     truth = (relevances > 0.6).astype(float)
-    present = np.ones(1001, bool)
-    threshold = confident_threshold(relevances, truth, present, precision=0.8)
+    threshold = confident_threshold(relevances, truth, precision=0.8)
     assert truth[relevances >= threshold].mean() >= 0.8
     assert truth[relevances >= threshold - 0.05].mean() < 0.8
 
 
-def test_the_threshold_also_refuses_enough_of_what_is_not_there():
+def test_nothing_matches_well_is_said_of_as_much_that_is_not_there_as_promised():
     relevances = np.linspace(0, 1, 1001)
     present = np.arange(1001) % 2 == 0
-    # All that is there is found, so that precision alone would let nearly half of the rest through.
-    threshold = confident_threshold(relevances, np.ones(1001), present, precision=0.5, refused=0.9)
+    threshold = matching_threshold(relevances, present, refused=0.9)
     assert np.mean(relevances[~present] < threshold) >= 0.9
     assert np.mean(relevances[~present] < threshold - 0.02) < 0.9
 

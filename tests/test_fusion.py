@@ -82,6 +82,20 @@ def test_a_result_is_confident_only_from_the_threshold_on():
     assert not Fusion([], CALIBRATION).confident
 
 
+def test_between_the_two_thresholds_something_may_match():
+    unsure = replace(CALIBRATION, matching=0.3)
+    found = Fusion([dense(Signal.IMAGE, [(1, 0.45)])], unsure)
+    assert found.matched
+    assert not found.confident
+    assert not Fusion([dense(Signal.IMAGE, [(1, 0.35)])], unsure).matched
+    assert not Fusion([], unsure).matched
+
+
+def test_a_calibration_with_one_threshold_says_nothing_matches_below_it():
+    assert Fusion([dense(Signal.IMAGE, [(1, 0.6)])], CALIBRATION).matched
+    assert not Fusion([dense(Signal.IMAGE, [(1, 0.4)])], CALIBRATION).matched
+
+
 def test_matched_words_are_marked_in_the_text_that_is_shown():
     fusion = Fusion([words([(1, 5.0)], first_segment=3)], CALIBRATION)
     assert fusion.found_by_words([1]) == [3]

@@ -59,8 +59,10 @@ def print_result(result: SearchResult) -> None:
     if not result.hits:
         click.echo("Nothing found.")
         return
-    if not result.confident:
+    if not result.matched:
         click.echo("Nothing in your library matches well; these come closest:")
+    elif not result.confident:
+        click.echo("These may match:")
     for number, hit in enumerate(result.hits, start=1):
         for line in _hit_lines(number, hit):
             click.echo(line)

@@ -30,8 +30,9 @@ _body = msgspec.json.Decoder(SearchBody)
 async def search(request: Request[Any, Any, Any], service: Injected) -> SearchResult:
     """Find assets by words, pictures, sounds, or likeness to known assets.
 
-    Hits are sorted by `relevance`, a calibrated probability. `confident` is false when nothing in the
-    library matches well. Send files as multipart with the JSON body in the field `query`.
+    Hits are sorted by `relevance`, a calibrated probability. `matched` is false when nothing in the
+    library matches well; `confident` is true when such a first hit is right at least four times of five.
+    Send files as multipart with the JSON body in the field `query`.
     """
     kind, _ = request.content_type
     if kind == "multipart/form-data":

@@ -178,8 +178,9 @@ function summary(result) {
     return ["Nothing found. ", h("a", { href: "#/library" }, "What is in the library?")];
   }
   const time = `${Math.round(result.took_seconds * 1000)} ms`;
-  if (!result.confident) return [h("strong", {}, "Nothing in your library matches well."), ` These come closest (${time}).`];
-  return [`${count(result.hits.length, "result")}${result.next_cursor ? " and more" : ""} in ${time}`];
+  if (!result.matched) return [h("strong", {}, "Nothing in your library matches well."), ` These come closest (${time}).`];
+  const found = result.confident ? count(result.hits.length, "result") : count(result.hits.length, "possible result");
+  return [`${found}${result.next_cursor ? " and more" : ""} in ${time}`];
 }
 
 function suggest() {
