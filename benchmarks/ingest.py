@@ -1,8 +1,9 @@
 """How fast photographs become searchable, beside bare decoding and bare encoding of the same files.
 
-    python -m benchmarks.ingest [--photos FOLDER] [--count N] [--rounds N] [--threads N] [--json FILE]
+    python -m benchmarks.ingest [--photos FOLDER] [--count N] [--rounds N] [--library N] [--json FILE]
 
-Each round runs the bare loops and the whole pipeline in turn, each from cold queues with warm models;
+`--library` puts them into a library that already holds so many segments (synthetic vectors), instead of an
+empty one. Each round runs the bare loops and the whole pipeline in turn, each from cold queues with warm models;
 medians over the rounds. Without `--photos` the pictures are made from a seed. Every picture is written
 anew as a JPEG of one megapixel. A second table sets our way from a JPEG to a model's input beside
 open_clip's preprocessing.
@@ -14,12 +15,14 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,6 +31,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from benchmarks.catalog import SEGMENT_COLUMNS, segment_rows
 from indexer import images
 from indexer.decoder import DecoderPool, limits_of
 from indexer.items import DecodeRequest, Limits, PictureItem
@@ -35,18 +39,25 @@ from indexer.makers import open_makers
 from indexer.scan import scan_source
 from indexer.segmenter import PictureMaker, SegmentMaker
 from indexer.worker import Worker
-from search.catalog import assets, sources, spaces
+from search.catalog import assets, queue, sources, spaces
+from search.catalog.bulk import insert_rows
 from search.catalog.database import Database
+from search.catalog.embeddings import insert_embeddings
+from search.catalog.models import segment
+from search.catalog.records import FoundFile
 from search.results import Signal
 from search.settings import Settings
 from search.spaces import torchvision_schemas
 from search.spaces.inputs import ImageInput, fit
+from search.spaces.minilm import DIMENSION
 from search.spaces.space import Space
 from search.spaces.starter import StarterSpace
 
 MEGAPIXEL = (1152, 864)
 TWELVE_MEGAPIXELS = (4032, 3024)
 ENCODED_TOGETHER = 32
+SEGMENTS_EACH = 100  # of the assets that a library already holds
+FILLED_TOGETHER = 200  # assets
 CLIP_INPUT = ImageInput(side=224, fit="crop", resample="bicubic")
 
 
@@ -119,13 +130,43 @@ def decode_bare(request: DecodeRequest) -> tuple[int, ...]:
     return item.pictures[1].shape
 
 
+def fill(database: Database, space_id: int, library: int) -> None:
+    """A library of so many segments: half of them with words, all with a vector."""
+    rng = np.random.default_rng(0)
+    with database.write() as connection:
+        source_id = sources.add_source(connection, "/library").id
+    for first in range(0, library // SEGMENTS_EACH, FILLED_TOGETHER):
+        paths = [f"/library/{number}.mp4" for number in range(first, first + FILLED_TOGETHER)]
+        files = [FoundFile(path=path, path_bytes=path.encode(), size_bytes=1, modified_ns=1) for path in paths]
+        with database.write() as connection:
+            held = assets.sync_assets(connection, source_id, files).ids
+            claimed = queue.claim(connection, "bench", FILLED_TOGETHER, 600)
+            queue.finish_unchanged(connection, "bench", [one.id for one in claimed])
+            for number, asset_id in enumerate(held, start=first):
+                ids = range(1 + number * SEGMENTS_EACH, 1 + (number + 1) * SEGMENTS_EACH)
+                insert_rows(connection, segment, SEGMENT_COLUMNS, segment_rows(ids, asset_id))
+                vectors = rng.normal(size=(SEGMENTS_EACH, DIMENSION)).astype(np.float32)
+                vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+                insert_embeddings(
+                    connection, [(space_id, i, "frame", vector) for i, vector in zip(ids, vectors, strict=True)]
+                )
+
+
 class Ingestion:
     """The same photographs through the bare loops and through the pipeline."""
 
-    def __init__(self, paths: Sequence[Path], settings: Settings, space: Space) -> None:
+    def __init__(self, paths: Sequence[Path], settings: Settings, space: Space, template: Path, library: int) -> None:
         self._paths = paths
         self._settings = settings
         self._space = space
+        self._template = template
+        with self._catalogue(template) as database:
+            database.migrate()
+            with database.write() as connection:
+                space_id = spaces.create_space(connection, "bench", "{}", "0" * 64).id
+            fill(database, space_id, library)
+            with database.read() as connection:
+                self._before = assets.counts(connection).indexed
         self._processes = settings.decode_processes or os.cpu_count() or 1
         limits = limits_of(settings)
         wants = {1: space.image_input}
@@ -149,18 +190,32 @@ class Ingestion:
         for start in range(0, len(self._pictures), ENCODED_TOGETHER):
             self._space.embed(Signal.IMAGE, self._pictures[start : start + ENCODED_TOGETHER])
 
-    def index(self, read: bool) -> None:
-        """From files to vectors in a new SQLite catalogue: scan, hash, decode, encode, write.
+    @staticmethod
+    def _settings_of(home: Path) -> Settings:
+        return Settings.load(environment={}, home=home, speech=False, sound=False, settle_seconds=0.0)
+
+    @contextmanager
+    def _catalogue(self, home: Path) -> Iterator[Database]:
+        database = Database.open(self._settings_of(home))
+        yield database
+        database.close()
+
+    def index_anew(self, read: bool, seconds: list[tuple[float, float]]) -> None:
+        """Index into a copy of the library that was there before; the copy is not on the clock."""
+        with tempfile.TemporaryDirectory(prefix="medley-bench-") as home:
+            shutil.copytree(self._template, home, dirs_exist_ok=True)
+            measure(lambda: self.index(Path(home), read), seconds)
+
+    def index(self, home: Path, read: bool) -> None:
+        """From files to vectors in an SQLite catalogue: scan, hash, decode, encode, write.
 
         Text is looked for, as always. Ends when every photograph is searchable, which is when the first one
         is visited again, or when the text is read, too.
         """
-        with tempfile.TemporaryDirectory(prefix="medley-bench-") as home:
-            settings = Settings.load(environment={}, home=home, speech=False, sound=False, settle_seconds=0.0)
-            database = Database.open(settings)
-            database.migrate()
+        settings = self._settings_of(home)
+        with self._catalogue(home) as database:
             with database.write() as connection:
-                space_id = spaces.create_space(connection, "bench", "{}", "0" * 64).id
+                space_id = spaces.get_space(connection, "bench").id
                 source = sources.add_source(connection, str(self._paths[0].parent))
             with DecoderPool(settings, self._processes) as pool, Peak() as peak:
                 scan_source(database, source, settings)
@@ -176,8 +231,7 @@ class Ingestion:
                 worker = Worker(settings, database, lambda: spaces_of, pool.decode, makers.factories, reading=reading)
                 worker.run(searchable, until_idle=True)
             with database.read() as connection:
-                assert assets.counts(connection).indexed == len(self._paths)
-            database.close()
+                assert assets.counts(connection).indexed == self._before + len(self._paths)
             self.peak_megabytes = max(self.peak_megabytes, peak.megabytes)
 
     def run(self, rounds: int, read: bool) -> list[Row]:
@@ -192,9 +246,9 @@ class Ingestion:
                 self.decode(pool)
                 seconds["bare decoding"].append((time.perf_counter() - began, 0.0))
             measure(self.encode, seconds["bare encoding"])
-            measure(lambda: self.index(read=False), seconds["end to end"])
+            self.index_anew(False, seconds["end to end"])
             if read:
-                measure(lambda: self.index(read=True), seconds["and its text read"])
+                self.index_anew(True, seconds["and its text read"])
         return [self._row(name, taken) for name, taken in seconds.items()]
 
     def _row(self, name: str, taken: Sequence[tuple[float, float]]) -> Row:
@@ -270,13 +324,18 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--read", action="store_true", help="also read the text in them")
+    parser.add_argument("--library", type=int, default=0, help="segments that are there before")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     settings = Settings.load(environment={})
     space = StarterSpace(settings)
-    with tempfile.TemporaryDirectory(prefix="medley-bench-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="medley-bench-") as folder,
+        tempfile.TemporaryDirectory(prefix="medley-bench-") as template,
+    ):
         paths = make_photos(Path(folder), options.count, options.photos)
-        rows = Ingestion(paths, settings, space).run(options.rounds, options.read)
+        ingestion = Ingestion(paths, settings, space, Path(template), options.library)
+        rows = ingestion.run(options.rounds, options.read)
         print_rows(rows)
         slower = min(row.per_second for row in rows[:2])
         print(f"end to end / the slower of the bare loops: {rows[2].per_second / slower:.2f}\n")
