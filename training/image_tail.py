@@ -1,4 +1,4 @@
-"""The last blocks of the image network in a form that trains fast on a CPU, and back again.
+"""The later blocks of the image network in a form that trains fast on a CPU, and back again.
 
 Pointwise convolutions become matrix products over rows of channels (five times as fast in bfloat16),
 depthwise filters stay frozen, so that their gradient is one more convolution.
@@ -18,7 +18,7 @@ from training.photos import TUNED_FROM
 
 
 class Tail(nn.Module):
-    """`(n, 9, 9, 208)` feature maps -> pooled features, logits and grid, as `ImageHead` takes them."""
+    """`(n, h, w, 88)` feature maps -> pooled features, logits and grid, as `ImageHead` takes them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,6 +29,7 @@ class Tail(nn.Module):
         self.head = _pointwise(network.head)
         self.classify = network.classify.requires_grad_(False)
         self._residual = [block._residual for block in blocks]
+        self._strides = [block.depthwise.stride[0] for block in blocks]
         self._filters = [
             (block.depthwise.weight.bfloat16().contiguous(memory_format=torch.channels_last), block.depthwise.bias)
             for block in blocks
@@ -38,12 +39,19 @@ class Tail(nn.Module):
         x = maps
         for i, (weight, bias) in enumerate(self._filters):
             wide = functional.relu6(_linear(x, self.expand[i]))
-            wide = functional.relu6(_Depthwise.apply(wide, weight.to(x.device), bias.to(x)))
-            out = _linear(wide, self.project[i])
+            wide = _Depthwise.apply(wide, weight.to(x.device), bias.to(x))
+            out = _linear(functional.relu6(_thin(wide, weight.shape[-1], self._strides[i])), self.project[i])
             x = out + x if self._residual[i] else out
         features = functional.relu6(_linear(x, self.head)).permute(0, 3, 1, 2)
         pooled = features.float().mean((2, 3))
         return pooled, self.classify(pooled), grid_of(features).float()
+
+    def tuned(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """What is learned: of the first stage, on which all that follows rests, and of the rest."""
+        early = self._strides.index(2)
+        first = [*self.expand[:early].parameters(), *self.project[:early].parameters()]
+        known = {id(p) for p in first}
+        return first, [p for p in self.parameters() if p.requires_grad and id(p) not in known]
 
     def network_state(self) -> dict[str, Tensor]:
         """The tuned weights under the names that `EfficientNet` gives them."""
@@ -73,6 +81,16 @@ def _filter(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     channels, padding = weight.shape[0], weight.shape[-1] // 2
     y = functional.conv2d(x.permute(0, 3, 1, 2), weight, bias, padding=padding, groups=channels)
     return y.permute(0, 2, 3, 1)
+
+
+def _thin(x: Tensor, kernel: int, stride: int) -> Tensor:
+    """Of a filter with stride 1, the places that a filter with `stride` would have, padded as TensorFlow's SAME."""
+    if stride == 1:
+        return x
+    size = x.shape[1]
+    padding = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    first = kernel // 2 - padding // 2
+    return x[:, first::stride, first::stride]
 
 
 def _pointwise(convolution: nn.Conv2d) -> nn.Linear:

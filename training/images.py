@@ -2,11 +2,11 @@
 
     python -m training.images ../shared/data --cache /tmp/images
 
-Three steps, under two hours on two free CPU cores. (1) The last blocks of the image network and a first
-head learn from captioned photos by contrast, held to the published network's class probabilities: first
-from whole photos, then from random crops too; the blocks that stay are an average of both.
-(2) The blocks stay; heads are trained with some sets of photos left out, to choose how much of the
-untrained prior (ConSE) the result keeps. (3) The shipped head learns from all training photos.
+Three steps, under an hour on two free CPU cores. (1) The later blocks of the image network and a first head
+learn from captioned photos by contrast, held to the published network's class probabilities: from whole
+photos, random crops, and mixtures of two photos. (2) The blocks stay; heads are trained with some sets of
+photos left out, to choose how much of the untrained prior (ConSE) the result keeps. (3) The shipped head
+learns from all training photos.
 Only `train` parts train, only `validation` and sets left out choose; `benchmarks/quality.py` reports.
 """
 
@@ -16,7 +16,7 @@ import argparse
 import copy
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search.spaces.image_head import conse
+from search.spaces.image_head import CAPTIONS, conse
 from search.spaces.weights import EFFICIENTNET, IMAGE, MINILM, PRIOR, SHIPPED, file_sha256, shipped
 from training.image_check import Check, check
 from training.image_tail import Tail
@@ -34,11 +34,17 @@ from training.learner import SEED, Features, Learner, Projection, Words
 from training.photos import VARIED, Photo, feature_maps, read_photos, varied_maps
 
 CAPTIONED = "flickr8k"
-EPOCHS_WHOLE, EPOCHS_VARIED, EPOCHS_HEAD = 10, 15, 4
-SHARE_VARIED, SHARE_LAST = 0.4, 0.5  # of the later weights, where weights of two stages are averaged
+EPOCHS_START, EPOCHS_ON, EPOCHS_HEAD = 6, 6, 4
+TIMES_ON = 2
 BATCH_TAIL, BATCH_HEAD = 256, 512
-RATE_FIRST, RATE_HEAD = 1e-3, 5e-4
+TOGETHER = 64  # photos of a batch that go through the tail at once: seen whole, or all as crops, mixed or not
+WHOLE, MIXED = 0.2, 0.5  # how often
+SMALLEST = 13  # rows and columns that a cropped map keeps, of 17
+SPREAD = 0.4  # of the shares of two mixed photos: how both parameters of a beta distribution are called
+RATE_FIRST, RATE_ON, RATE_HEAD = 1e-3, 5e-4, 5e-4
 SHARES = (0.0, 0.4, 0.7, 1.0, 1.3, 1.6)
+RELIEF = 0.5  # how much of a picture's crowding is taken off, as in CSLS
+TILT = 0.3  # what queries have along the axis that carries it
 # Left out together: sets that share labels (both have kitchens), and else what fills four folds.
 FOLDS = (
     ("sun8", "houses"),
@@ -65,7 +71,9 @@ def main(data: Path, cache: Path) -> None:
         tail.load_state_dict(saved["tail"])
         first.load_state_dict(saved["projection"])
     else:
-        tail, first = tune_twice(photos, words, maps, cache)
+        rows = captioned_photos(photos)
+        crops = [varied_maps([photos[i] for i in rows], number, cache) for number in range(VARIED)]
+        tail, first = Tuner(words, maps, rows, crops).run()
         torch.save({"tail": tail.state_dict(), "projection": first.state_dict()}, cache / "tuned.pt")
     views = see(tail, maps, flip=False), see(tail, maps, flip=True)
 
@@ -75,19 +83,11 @@ def main(data: Path, cache: Path) -> None:
     everything = [i for i, photo in enumerate(photos) if photo.part == "train"]
     projection = fit_head(words, views, first, everything)
     projection.head.share.fill_(share)
+    relieve(projection, words, views[0], everything)
     after = look(photos, words, projection, views[0])
     export(projection, tail)
     unseen = {name: checks[share].sets[name] for checks in left_out for name in checks[share].sets}
     write_record(data, share, before, after, unseen, time.monotonic() - started)
-
-
-def tune_twice(photos: Sequence[Photo], words: Words, maps: np.ndarray, cache: Path) -> tuple[Tail, Projection]:
-    """Step 1: on whole photos, then from there on random crops too; weights between the two ends."""
-    rows = captioned_photos(photos)
-    whole, _ = tune(Tail(), words, maps, rows, [], EPOCHS_WHOLE)
-    crops = [varied_maps([photos[i] for i in rows], number, cache) for number in range(VARIED)]
-    varied, first = tune(copy.deepcopy(whole).train(), words, maps, rows, crops, EPOCHS_VARIED)
-    return between(whole, varied, SHARE_VARIED), first
 
 
 def captioned_photos(photos: Sequence[Photo]) -> np.ndarray:
@@ -95,60 +95,102 @@ def captioned_photos(photos: Sequence[Photo]) -> np.ndarray:
     return np.array([i for i, photo in enumerate(photos) if photo.part == "train" and photo.set == CAPTIONED])
 
 
-def tune(
-    tail: Tail, words: Words, maps: np.ndarray, rows: np.ndarray, varied: Sequence[np.ndarray], epochs: int
-) -> tuple[Tail, Projection]:
-    """Tune the last blocks, from `tail` on, with a new head.
+class Tuner:
+    """Step 1: how the later blocks learn. `maps` are of all whole photos; `crops` of those that train, `rows`."""
 
-    `maps` are of all whole photos; `rows` says which of them train; `varied` are crops of those alone.
-    """
-    batches = len(rows) // BATCH_TAIL
-    wanted = see(Tail().eval(), maps[rows], False)[1]
-    learner = Learner(Projection(), words, tail, epochs * batches, RATE_FIRST)
-    started = time.monotonic()
-    for epoch in range(epochs):
-        shuffled = learner.random.permutation(len(rows))[: batches * BATCH_TAIL]
-        for batch in np.split(shuffled, batches):
-            seen = [tail(view(maps, rows, varied, part, learner.random)) for part in np.split(batch, 4)]
-            pooled, logits, grid = (torch.cat(kind) for kind in zip(*seen, strict=True))
-            # Learning without forgetting (arXiv 1606.09282): ConSE lives on the class probabilities.
-            held = functional.kl_div(
-                (logits / 2.5).log_softmax(1), (wanted[batch] / 2.5).softmax(1), reduction="batchmean"
-            )
-            loss = learner.step((pooled, logits, grid), rows[batch], held)
-        print(f"  tail epoch {epoch + 1}: loss {loss:.3f}, {time.monotonic() - started:.0f} s", flush=True)
-    assert learner.average_tail is not None
-    return learner.average_tail.eval(), learner.average_projection
+    def __init__(self, words: Words, maps: np.ndarray, rows: np.ndarray, crops: Sequence[np.ndarray]) -> None:
+        self._words, self._maps, self._rows, self._crops = words, maps, rows, crops
+        self._published = see(Tail().eval(), maps[rows], False)[1]
+
+    def run(self) -> tuple[Tail, Projection]:
+        """Some epochs, then from there several times on, each with photos in another order; the average of what comes.
+
+        Weights that came from one start can be averaged, and then fit unseen photos better than any of them (model
+        soups, arXiv 2203.05482).
+        """
+        *_, start = self._learn(Tail(), Projection(), EPOCHS_START, RATE_FIRST, SEED, horizon=4 * EPOCHS_START)
+        found = [
+            made
+            for number in range(1, TIMES_ON + 1)
+            for made in self._learn(*copy.deepcopy(start), EPOCHS_ON, RATE_ON, SEED + number, horizon=EPOCHS_ON + 2)
+        ]
+        tails, projections = zip(*found, strict=True)
+        return average(tails), average(projections)
+
+    def _learn(
+        self, tail: Tail, projection: Projection, epochs: int, rate: float, seed: int, horizon: int
+    ) -> Iterator[tuple[Tail, Projection]]:
+        """Epochs at a rate that falls to nothing at the horizon; gives the moving averages after every second one."""
+        batches = len(self._rows) // BATCH_TAIL
+        learner = Learner(projection.train(), self._words, tail.train(), horizon * batches, rate, seed)
+        started = time.monotonic()
+        for epoch in range(1, epochs + 1):
+            shuffled = learner.random.permutation(len(self._rows))[: batches * BATCH_TAIL]
+            losses = [self._step(learner, tail, batch) for batch in np.split(shuffled, batches)]
+            seconds = time.monotonic() - started
+            print(f"  tail, order {seed}, epoch {epoch}: loss {np.mean(losses):.3f}, {seconds:.0f} s", flush=True)
+            if epoch % 2 == 0:
+                assert learner.average_tail is not None
+                yield copy.deepcopy((learner.average_tail, learner.average_projection))
+
+    def _step(self, learner: Learner, tail: Tail, batch: np.ndarray) -> float:
+        seen, mixtures = [], []
+        for part in np.split(batch, BATCH_TAIL // TOGETHER):
+            mixed, shares = mix(self._view(part, learner.random), learner.random)
+            seen.append(tail(mixed))
+            mixtures.append(shares)
+        pooled, logits, grid = (torch.cat(kind) for kind in zip(*seen, strict=True))
+        shares = torch.block_diag(*mixtures)
+        # Learning without forgetting (arXiv 1606.09282): ConSE lives on the class probabilities.
+        wanted = shares @ (self._published[batch] / 2.5).softmax(1)
+        held = functional.kl_div((logits / 2.5).log_softmax(1), wanted, reduction="batchmean")
+        return learner.step((pooled, logits, grid), self._rows[batch], shares, held)
+
+    def _view(self, part: np.ndarray, random: np.random.Generator) -> Tensor:
+        """Whole photos or one of their crops, mirrored or not."""
+        if random.random() < WHOLE:
+            chosen = crop(_maps(self._maps, self._rows[part]), random)
+        else:
+            chosen = _maps(self._crops[int(random.integers(len(self._crops)))], part)
+        return chosen.flip(2) if random.random() < 0.5 else chosen
 
 
-def between(first: ModuleT, second: ModuleT, share: float) -> ModuleT:
-    """Weights on the line from `first` to `second`: better on unseen photos than either end (arXiv 2109.01903)."""
-    mixed, other = copy.deepcopy(first), second.state_dict()
-    mixed.load_state_dict(
+def average(modules: Sequence[ModuleT]) -> ModuleT:
+    """The mean of their weights."""
+    mean, states = copy.deepcopy(modules[0]), [module.state_dict() for module in modules]
+    mean.load_state_dict(
         {
-            name: torch.lerp(tensor, other[name], share) if tensor.is_floating_point() else tensor
-            for name, tensor in first.state_dict().items()
+            name: torch.stack([state[name] for state in states]).mean(0) if tensor.is_floating_point() else tensor
+            for name, tensor in states[0].items()
         }
     )
-    return mixed.eval()
-
-
-def view(
-    maps: np.ndarray, rows: np.ndarray, varied: Sequence[np.ndarray], part: np.ndarray, random: np.random.Generator
-) -> Tensor:
-    """The whole photos or one of their crops, for a part of a batch, mirrored or not."""
-    number = int(random.integers(len(varied) + 1))
-    chosen = _maps(varied[number], part) if number < len(varied) else crop(_maps(maps, rows[part]), random)
-    return chosen.flip(2) if random.random() < 0.5 else chosen
+    return mean.eval()
 
 
 def crop(maps: Tensor, random: np.random.Generator) -> Tensor:
     """Crop whole feature maps, half of the time: nearly what cropping the photos would give, for nothing."""
     if random.random() < 0.5:
-        height, width = random.integers(7, 10, 2)
-        top, left = random.integers(0, 10 - height), random.integers(0, 10 - width)
+        side = maps.shape[1]
+        height, width = random.integers(SMALLEST, side + 1, 2)
+        top, left = random.integers(0, side + 1 - height), random.integers(0, side + 1 - width)
         maps = maps[:, top : top + height, left : left + width].contiguous()
     return maps
+
+
+def mix(maps: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Lay photos over each other, half of the time: mixtures, and how much of photo j is in mixture i `(n, n)`.
+
+    Manifold mixup (arXiv 1806.05236): six thousand photos are few, and a network that must find two of them
+    in one map does not learn them by heart.
+    """
+    shares = torch.eye(len(maps))
+    if random.random() < MIXED:
+        share = random.beta(SPREAD, SPREAD)
+        share = max(share, 1 - share)
+        other = random.permutation(len(maps))
+        shares = share * shares + (1 - share) * shares[other]
+        maps = (share * maps.float() + (1 - share) * maps[other].float()).to(maps.dtype)
+    return maps, shares
 
 
 @torch.no_grad()
@@ -172,7 +214,23 @@ def fit_head(words: Words, views: tuple[Features, Features], first: Projection, 
         for batch in np.split(shuffled, batches):
             pooled, logits, grid = views[int(learner.random.integers(2))]
             learner.step((pooled[batch], logits[batch], grid[batch].float()), batch)
-    return between(first, learner.average_projection, SHARE_LAST)
+    return average((first, learner.average_projection))
+
+
+@torch.no_grad()
+def relieve(projection: Projection, words: Words, features: Features, rows: Sequence[int]) -> None:
+    """What the head must know of crowds: from captions without photos, and from the photos that trained it."""
+    head, classes = projection.head, load_file(shipped(PRIOR))["classes"].float()
+    head.relief.zero_()
+    captions = projection.turned(words.bank)
+    pooled, logits, grid = (kind[rows] for kind in features)
+    vectors = head(pooled, logits, grid.float(), classes)
+    together = torch.cat([vectors, captions])
+    least = torch.linalg.eigh(together.T @ together)[1][:, 0]  # hardly anything has a value along it that is lost
+    head.captions.copy_(captions[:CAPTIONS])
+    head.usual.copy_(head.crowding(vectors).mean())
+    head.axis.copy_(TILT * least)
+    head.relief.fill_(RELIEF)
 
 
 def leave_out(
@@ -188,6 +246,7 @@ def leave_out(
     checks = {}
     for share in SHARES:
         projection.head.share.fill_(share)
+        relieve(projection, words, views[0], rows)
         checks[share] = look(photos, words, projection, views[0], fold)
         print(f"  without {', '.join(fold)}; share {share}: {checks[share]}", flush=True)
     return checks
@@ -240,10 +299,12 @@ def write_record(
         "minutes": round(seconds / 60),
         "base": {"image": EFFICIENTNET.sha256, "text": MINILM.sha256, "prior": file_sha256(shipped(PRIOR))},
         "loss": "symmetric contrastive, 5 sentences a photo, learned temperature; likeness of the sentences among "
-        "each other as soft targets; KL to the published class probabilities while blocks 16-20 are tuned",
+        "each other as soft targets; KL to the published class probabilities while blocks 11-20 are tuned, half of "
+        "the photos mixed in pairs",
         "split": "train parts train, flickr8k validation and sets left out choose, test parts only report",
         "data": json.loads((Path(__file__).parent / "photo_sets.json").read_text("utf-8")),
         "share_of_prior": share,
+        "relief_of_crowding": RELIEF,
         "validation_caption_recall_at_10": {"before": before.captions, "after": after.captions},
         "left_out_sets": {
             name: {"before": round(before.sets[name], 3), "after": round(unseen[name], 3)} for name in ALL_SETS

@@ -25,7 +25,7 @@ SEED = 0
 BANK = 20_000  # captions without photos, as negatives
 BANK_BATCH = 1024
 QUEUE = 1024  # pictures of earlier batches, as negatives
-RATE_TAIL = 2e-4
+RATE_TAIL, RATE_EARLY = 2e-4, 1e-4
 TEXT_NOISE = 0.01
 ALIKE = 3.0  # weight of the likeness between sentences
 HOLD_TEXT = 0.5  # weight that keeps adapted queries near the sentence space
@@ -45,6 +45,10 @@ class Projection(nn.Module):
 
     def queries(self, sentences: Tensor) -> Tensor:
         """Unit rows `(..., 384)` -> what to compare with pictures."""
+        return self.head.aside(self.turned(sentences))
+
+    def turned(self, sentences: Tensor) -> Tensor:
+        """The same without regard to crowds."""
         return functional.normalize(sentences + self.query(sentences), dim=-1)
 
 
@@ -62,12 +66,14 @@ class Words:
 class Learner:
     """One run of training: batches, schedule, moving average. `step` gets features and photo numbers."""
 
-    def __init__(self, projection: Projection, words: Words, tail: Tail | None, steps: int, rate: float) -> None:
+    def __init__(
+        self, projection: Projection, words: Words, tail: Tail | None, steps: int, rate: float, seed: int = SEED
+    ) -> None:
         self.projection, self.tail = projection, tail
         self.average_projection, self.average_tail = copy.deepcopy(projection).eval(), copy.deepcopy(tail)
         self._live = nn.ModuleList([projection, *([tail] if tail else [])])
         self._average = nn.ModuleList([self.average_projection, *([self.average_tail] if self.average_tail else [])])
-        self.random = np.random.default_rng(SEED)
+        self.random = np.random.default_rng(seed)
         self._words, self._steps, self._done = words, steps, 0
         self._classes = load_file(shipped(PRIOR))["classes"].float()
         self._queue = torch.zeros(0, DIMENSION)
@@ -76,12 +82,19 @@ class Learner:
         groups = [{"params": wide, "rate": rate, "weight_decay": 0.05}]
         groups += [{"params": narrow, "rate": rate, "weight_decay": 0.0}]
         if tail:
-            tuned = [p for p in tail.parameters() if p.requires_grad]
-            groups += [{"params": tuned, "rate": RATE_TAIL, "weight_decay": 0.01}]
+            early, late = tail.tuned()
+            groups += [{"params": early, "rate": RATE_EARLY, "weight_decay": 0.01}]
+            groups += [{"params": late, "rate": RATE_TAIL, "weight_decay": 0.01}]
         self._optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
 
-    def step(self, features: Features, rows: np.ndarray, extra: Tensor | float = 0.0) -> float:
-        """One update on the photos `rows`; `extra` is added to the loss. Gives the contrastive part."""
+    def step(
+        self, features: Features, rows: np.ndarray, shares: Tensor | None = None, extra: Tensor | float = 0.0
+    ) -> float:
+        """One update on the photos `rows`, or on mixtures of them as `shares` says (training/contrast.py).
+
+        `extra` is added to the loss. Gives the contrastive part.
+        """
+        shares = torch.eye(len(rows)) if shares is None else shares
         with torch.autocast("cpu", torch.bfloat16):
             vectors = self.projection.head(*features, self._classes).float()
         sentences = self._words.own[rows]
@@ -90,12 +103,12 @@ class Learner:
         queries = self.projection.queries(sentences)
         scale = self.projection.scale.clamp(max=4.2).exp()
         loss = contrastive(
-            vectors, queries, self._words.groups[rows], scale, self._queue, self.projection.queries(bank)
+            vectors, queries, shares, self._words.groups[rows], scale, self._queue, self.projection.queries(bank)
         )
         away = (1 - (queries * sentences).sum(dim=2)).mean()
         self._schedule()
         self._optimizer.zero_grad()
-        (loss + ALIKE * alike(vectors, sentences, queries, scale) + HOLD_TEXT * away + extra).backward()
+        (loss + ALIKE * alike(vectors, sentences, queries, shares, scale) + HOLD_TEXT * away + extra).backward()
         nn.utils.clip_grad_norm_(self._live.parameters(), 2.0)
         self._optimizer.step()
         self._follow(vectors.detach())

@@ -28,12 +28,13 @@ from search.spaces.weights import PRIOR, shipped
 
 SENTENCES = 5  # of each photo
 LABEL_PHRASINGS = ("{}", "a photo of {}", "a picture of {}", "this is {}", "there is {} in the picture")
-TUNED_FROM = 16  # the blocks before it stay as they are, so their output is computed once
-VARIED = 3  # random crops of each photo; more would cost more than they bring
+TUNED_FROM = 11  # the blocks before it stay as they are, so their output is computed once
+VARIED = 8  # random crops of each photo
+_CHANNELS, _MAP = 88, 17  # of the maps that enter the first tuned block
 # Crops are taken at a smaller side: things then look as large as in whole photos (arXiv 1906.06423), and a
-# map has 49 places instead of 81.
-_VARIED_SIDE, _VARIED_MAP = 224, 7
-_AREA, _ASPECT, _COLOUR = (0.5, 1.0), 0.22, (0.7, 1.3)
+# map has 196 places instead of 289.
+_VARIED_SIDE, _VARIED_MAP = 224, 14
+_AREA, _ASPECT, _COLOUR = (0.45, 1.0), 0.22, (0.7, 1.3)
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,12 @@ def sentence_vectors(texts: Sequence[str], cache: Path) -> torch.Tensor:
 
 
 def feature_maps(photos: Sequence[Photo], cache: Path, device: str = "cpu") -> np.ndarray:
-    """`(n, 9, 9, 208) float16`: what enters the blocks that are tuned, one row a photo."""
-    return _maps(photos, lambda image: fit(image, IMAGE_INPUT), 9, cache, device)
+    """`(n, 17, 17, 88) float16`: what enters the blocks that are tuned, one row a photo."""
+    return _maps(photos, lambda image: fit(image, IMAGE_INPUT), _MAP, cache, device)
 
 
 def varied_maps(photos: Sequence[Photo], number: int, folder: Path, device: str = "cpu") -> np.ndarray:
-    """As `feature_maps`, of one random crop in other colours of each photo: `(n, 7, 7, 208)`."""
+    """As `feature_maps`, of one random crop in other colours of each photo: `(n, 14, 14, 88)`."""
     random = np.random.default_rng(1000 + number)
     return _maps(photos, lambda image: _vary(image, random), _VARIED_MAP, folder / f"varied{number}.npy", device)
 
@@ -115,7 +116,7 @@ def _maps(
     chosen = choose_device(device)
     dtype = choose_dtype(chosen)
     network = load_efficientnet().to(device=chosen, dtype=dtype)
-    maps = np.lib.format.open_memmap(cache.with_suffix(".part"), "w+", np.float16, (len(photos), side, side, 208))
+    maps = np.lib.format.open_memmap(cache.with_suffix(".part"), "w+", np.float16, (len(photos), side, side, _CHANNELS))
     for i in range(0, len(photos), 16):
         pictures = np.stack([prepare(Image.open(photo.path).convert("RGB")) for photo in photos[i : i + 16]])
         early = network.stem(normalise(torch.from_numpy(pictures).to(chosen), dtype))

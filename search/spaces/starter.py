@@ -142,27 +142,33 @@ class StarterSpace:
 class _SentenceEncoder:
     """MiniLM, centred: what all captions have in common says nothing about one of them."""
 
-    def __init__(self, model: MiniLM, centre: np.ndarray, query: np.ndarray) -> None:
+    def __init__(self, model: MiniLM, centre: np.ndarray, query: np.ndarray, axis: np.ndarray) -> None:
         self._model = model
         self._centre = centre
         self._query = query
+        self._axis = axis
 
     @classmethod
     def load(cls) -> _SentenceEncoder:
         with safe_open(shipped(IMAGE), framework="numpy") as file:
-            query = file.get_tensor("query").astype(np.float32)
-        return cls(MiniLM.load(), load_file(shipped(PRIOR))["centre"], query)
+            query, axis = (file.get_tensor(name).astype(np.float32) for name in ("query", "head.axis"))
+        return cls(MiniLM.load(), load_file(shipped(PRIOR))["centre"], query, axis)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         return unit_rows(self._model.encode(texts) - self._centre)
 
     def adapt(self, texts: Sequence[str], sentences: np.ndarray) -> np.ndarray:
-        """Turn sentence vectors a little towards what pictures show; learned with the image head."""
+        """Turn sentence vectors a little towards what pictures show; learned with the image head.
+
+        And give all the same value along the axis on which pictures say how crowded they are (image_head.py).
+        """
         short = [row for row, text in enumerate(texts) if len(text.split()) <= _BARE_WORDS]
         if short:
             sentences = sentences.copy()
             sentences[short] = self.encode([_PROMPT.format(texts[row]) for row in short])
-        return unit_rows(sentences + sentences @ self._query.T)
+        turned = sentences + sentences @ self._query.T
+        off_axis = turned - np.outer(turned @ self._axis, self._axis) / (self._axis @ self._axis)
+        return unit_rows(unit_rows(off_axis) + self._axis)
 
 
 def _load_image_encoder(device: str, threads: int) -> Encoder[Picture]:
