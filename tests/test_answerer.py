@@ -88,6 +88,20 @@ def test_counting_counts_what_matches_surely_and_cites_each() -> None:
     assert [citation.path for citation in answer.citations] == ["dog0.jpg", "dog1.jpg", "dog2.jpg"]
 
 
+def test_of_pictures_that_may_match_as_many_are_counted_as_are_to_be_expected() -> None:
+    hits = [pictured(f"dog{n}.jpg", n, 0.3) for n in range(7)]
+    answer = ask("How many photos of dogs do I have?", hits)
+    assert answer.answer.startswith("About 2 photos may match")
+    assert len(answer.citations) == 2
+
+
+def test_pictures_that_surely_match_are_shown_and_of_others_those_near_the_best() -> None:
+    sure = [pictured("a.jpg", 1, 0.9), pictured("b.jpg", 2, 0.6), pictured("c.jpg", 3, 0.4)]
+    assert [one.path for one in ask("Which photos show a dog?", sure).citations] == ["a.jpg", "b.jpg"]
+    unsure = [pictured("a.jpg", 1, 0.4), pictured("b.jpg", 2, 0.38), pictured("c.jpg", 3, 0.2)]
+    assert [one.path for one in ask("Which photos show a dog?", unsure).citations] == ["a.jpg", "b.jpg"]
+
+
 def test_pictures_that_match_are_shown_and_unlikely_ones_are_not() -> None:
     assert "dog.jpg matches" in ask("Is there a photo of a dog?", [pictured("dog.jpg")]).answer
     assert not ask("Is there a photo of a dog?", [pictured("dog.jpg", relevance=0.05)]).found
@@ -200,7 +214,7 @@ def test_a_file_that_is_named_is_read_from_its_start() -> None:
 def test_what_may_match_is_not_said_to_match() -> None:
     hits = [pictured("a.jpg", 51, 0.3), pictured("b.jpg", 52, 0.29), pictured("c.jpg", 53, 0.12)]
     assert ask("Is there a photo of a pagoda?", hits).answer == "a.jpg may match. [1] b.jpg may match. [2]"
-    assert ask("How many photos of pagodas do I have?", hits).answer.startswith("3 photos may match: a.jpg.")
+    assert ask("How many photos of pagodas do I have?", hits).answer.startswith("About 1 photo may match: a.jpg.")
     assert not ask("Who built the pagoda?", hits).found
 
 

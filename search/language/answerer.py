@@ -160,8 +160,7 @@ class Answerer:
             return []
         least = FAINTLY_SEEN if plan.want is Want.SEEN else SURELY_SEEN
         seen = [hit for hit in hits if hit.relevance >= least and _sight(hit)]
-        seen = [hit for hit in seen if hit.relevance >= composing.NEARLY * seen[0].relevance]
-        shown = seen[: composing.MAX_SENTENCES]
+        shown = composing.sure_or_near(seen)[: composing.MAX_SENTENCES]
         return composing.from_sights(list(zip(shown, self._impressions(shown, vectors), strict=True)))
 
     def _impressions(self, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]) -> list[str]:

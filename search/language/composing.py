@@ -16,6 +16,7 @@ MAX_SENTENCES = 3
 # A further span is said too when it is nearly as likely as the best one.
 NEARLY = 0.85
 SURE = 0.5  # relevance of what matches; with less it may match
+NEARLY_SEEN = 0.9  # of the best picture's relevance: of pictures that only may match, these are shown
 MAX_LISTED = 20  # of things that are counted
 _NOUNS = {Kind.IMAGE: "photo", Kind.VIDEO: "video", Kind.AUDIO: "recording"}
 
@@ -59,23 +60,33 @@ def from_reading(plan: QuestionPlan, hits: Sequence[Hit]) -> list[Sentence]:
 
 
 def from_count(plan: QuestionPlan, hits: Sequence[Hit], least: float) -> list[Sentence]:
-    """How many hits match, each named and cited; where none surely does, how many may (with at least `least`)."""
+    """How many hits match, each named and cited.
+
+    Relevances are calibrated, so their sum is how many are to be expected; hits below `least` don't count.
+    """
     found = [hit for hit in _of_kind(plan, hits) if hit.moments]
-    sure = found if plan.counts_all else [hit for hit in found if hit.relevance >= SURE]
-    sure = sure or [hit for hit in found if hit.relevance >= least]
-    if not sure:
+    if not plan.counts_all:
+        found = [hit for hit in found if hit.relevance >= least]
+        sure = sum(hit.relevance >= SURE for hit in found)
+        found = found[: max(1, sure, round(sum(hit.relevance for hit in found)))]
+    if not found:
         return []
-    several = len(sure) > 1
-    many = f"{len(sure)} {_NOUNS[plan.kinds[0]] if len(plan.kinds) == 1 else 'file'}{'s' if several else ''}"
+    several = len(found) > 1
+    many = f"{len(found)} {_NOUNS[plan.kinds[0]] if len(plan.kinds) == 1 else 'file'}{'s' if several else ''}"
     if plan.counts_all:
         many = f"{'At least ' if len(hits) >= MANY else ''}{many} in the library"
     else:
-        many = f"{many} {_match(sure[0], several)}"
-    listed = list(_seen(sure[:MAX_LISTED]))
+        many = f"{'About ' if found[-1].relevance < SURE else ''}{many} {_match(found[0], several)}"
+    listed = list(_seen(found[:MAX_LISTED]))
     return [
         Sentence(f"{many}: {span.name}." if index == 0 else f"{span.name}.", span, span.hit.relevance)
         for index, span in enumerate(listed)
     ]
+
+
+def sure_or_near(hits: Sequence[Hit]) -> list[Hit]:
+    """Of pictures that may match, best first: those that surely do, and those nearly as likely as the best."""
+    return [hit for hit in hits if hit.relevance >= min(SURE, NEARLY_SEEN * hits[0].relevance)]
 
 
 def from_sights(descriptions: Sequence[tuple[Hit, str]]) -> list[Sentence]:
