@@ -5,9 +5,7 @@ Puts the network and the head together on a device. Knows weight files; knows no
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import numpy as np
@@ -15,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from search.spaces.device import choose_device, choose_dtype
+from search.spaces.device import choose_device, choose_dtype, open_lanes
 from search.spaces.efficientnet import EfficientNet, load_efficientnet, normalise
 from search.spaces.image_head import ImageHead, conse, grid_of
 from search.spaces.inputs import Picture
@@ -31,7 +29,7 @@ class ImageEncoder:
         self, network: EfficientNet, head: ImageHead | None, classes: Tensor, device: torch.device, threads: int
     ) -> None:
         self._device = device
-        self._lanes = _lanes(threads or torch.get_num_threads()) if device.type == "cpu" else None
+        self._lanes = open_lanes(threads, "medley-pictures") if device.type == "cpu" else None
         self._dtype = choose_dtype(device)
         network = network.to(device=device, dtype=self._dtype)
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stub
@@ -70,27 +68,6 @@ class ImageEncoder:
         if self._head is None:
             return conse(logits, self._classes).cpu().numpy()
         return self._head(pooled, logits, grid_of(features), self._classes).cpu().numpy()
-
-
-def _lanes(count: int) -> ThreadPoolExecutor:
-    """Threads that compute with one core each.
-
-    A network this small gains little from several cores for one batch, and threads that wait for each
-    other by spinning lose most of it as soon as decoders want the same cores: measured on two busy cores,
-    33 pictures a second in two lanes, 12 with two threads a batch.
-    """
-    wanted = torch.get_num_threads()
-    made = threading.Barrier(count)
-
-    def begin() -> None:
-        torch.set_num_threads(1)
-        made.wait()
-
-    lanes = ThreadPoolExecutor(count, "medley-pictures", begin)
-    for started in [lanes.submit(int) for _ in range(count)]:
-        started.result()
-    torch.set_num_threads(wanted)  # for threads that begin later: the call above is theirs too
-    return lanes
 
 
 def _below(prefix: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
