@@ -96,7 +96,7 @@ def _load(settings: Settings) -> CausalModel:
     import torch
 
     from search.language.causal import CausalModel
-    from search.spaces.device import choose_device, choose_dtype
+    from search.spaces.device import Lanes, choose_device, choose_dtype
     from search.spaces.torchvision_schemas import declare_missing
 
     if settings.threads:
@@ -104,7 +104,8 @@ def _load(settings: Settings) -> CausalModel:
     declare_missing()
     device = choose_device(settings.device)
     model, tokenizer = _read(settings, choose_dtype(device))
-    return CausalModel(model.to(device), tokenizer)
+    lanes = Lanes(settings.threads, "medley-language") if device.type == "cpu" else None
+    return CausalModel(model.to(device), tokenizer, lanes)
 
 
 def _read(settings: Settings, dtype: Any) -> tuple[Any, Any]:

@@ -1,14 +1,17 @@
 """Scoring and writing with one loaded causal model of transformers.
 
-Three things make scoring fast: the prefix is computed once and its keys and values are shared by all
-candidates, candidates run in batches of similar length, and logits are computed for target tokens
-only (the vocabulary's matrix is a fifth of the embedded model). Not thread-safe; see Exclusive.
+Four things make scoring fast: the prefix is computed once and its keys and values are shared by all
+candidates, candidates run in batches of similar length, logits are computed for target tokens only
+(the vocabulary's matrix is a fifth of the embedded model), and on a CPU every core has batches of its
+own. Not thread-safe; see Exclusive.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,8 +21,9 @@ from torch.nn import functional
 
 from search.errors import LanguageModelError
 from search.language.llm import Likelihood, Limits, Prompt, Request
+from search.spaces.device import Lanes
 
-BATCH_TOKENS = 1024  # padded tokens of one forward pass: a core is as fast with more, until its caches are full
+BATCH_TOKENS = 512  # padded tokens of one forward pass: with more a core is hardly faster
 LOGIT_ROWS = 128  # positions whose logits are computed at once: more are fetched anew from the system each time
 MAX_PREFIXES = 4  # prefixes whose keys and values are kept
 
@@ -43,9 +47,10 @@ class _Start(Struct, frozen=True):
 
 
 class CausalModel:
-    """A decoder with its tokenizer."""
+    """A decoder with its tokenizer. With `lanes`, threads of one core each, batches are scored side by side."""
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
+    def __init__(self, model: Any, tokenizer: Any, lanes: Lanes | None = None) -> None:
+        self._lanes = lanes
         self._model = model.eval()
         self._tokenizer = tokenizer
         self._decoder = model.get_decoder()
@@ -64,8 +69,12 @@ class CausalModel:
         start = self._prefix(prefix)
         rows = [self._row(request, bool(prefix)) for request in requests]
         results: list[Likelihood] = [Likelihood(0.0, 0)] * len(rows)
-        for batch in _batches([row.length for row in rows]):
-            for index, likelihood in zip(batch, self._score_batch(start, [rows[i] for i in batch]), strict=True):
+        # Longest first: what is left for the end is short, so no lane waits long for another.
+        batches = list(_batches([row.length for row in rows], self._lanes.count if self._lanes else 1))[::-1]
+        apply = self._lanes.map if self._lanes and len(batches) > 1 else map
+        scored = apply(partial(self._score_batch, start), [[rows[i] for i in batch] for batch in batches])
+        for batch, likelihoods in zip(batches, scored, strict=True):
+            for index, likelihood in zip(batch, likelihoods, strict=True):
                 results[index] = likelihood
         return results
 
@@ -134,6 +143,7 @@ class CausalModel:
             inputs = self._words(best[:, None])
         yield tokens
 
+    @torch.inference_mode()  # holds for a thread, and lanes have threads of their own
     def _score_batch(self, start: _Start, rows: Sequence[_Row]) -> list[Likelihood]:
         longest = max(1, max(row.length for row in rows) - 1)
         device = self._words.weight.device
@@ -230,11 +240,15 @@ def _is_text(prompt: Prompt) -> bool:
     return all(isinstance(piece, str) for piece in prompt)
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices in batches of similar length, each at most BATCH_TOKENS when padded (or a single one)."""
+def _batches(lengths: Sequence[int], lanes: int) -> Iterator[list[int]]:
+    """Indices in batches of similar length, shortest first, each at most BATCH_TOKENS when padded (or a single one).
+
+    Where there is less to do, every one of the `lanes` gets some of it.
+    """
+    most = min(BATCH_TOKENS, math.ceil(sum(lengths) / lanes))
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        if batch and lengths[index] * (len(batch) + 1) > BATCH_TOKENS:
+        if batch and lengths[index] * (len(batch) + 1) > most:
             yield batch
             batch = []
         batch.append(index)

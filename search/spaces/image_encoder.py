@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from search.spaces.device import choose_device, choose_dtype, open_lanes
+from search.spaces.device import Lanes, choose_device, choose_dtype
 from search.spaces.efficientnet import EfficientNet, load_efficientnet, normalise
 from search.spaces.image_head import ImageHead, conse, grid_of
 from search.spaces.inputs import Picture
@@ -29,7 +29,7 @@ class ImageEncoder:
         self, network: EfficientNet, head: ImageHead | None, classes: Tensor, device: torch.device, threads: int
     ) -> None:
         self._device = device
-        self._lanes = open_lanes(threads, "medley-pictures") if device.type == "cpu" else None
+        self._lanes = Lanes(threads, "medley-pictures") if device.type == "cpu" else None
         self._dtype = choose_dtype(device)
         network = network.to(device=device, dtype=self._dtype)
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stub
