@@ -37,7 +37,7 @@ from indexer.decoder import DecoderPool, limits_of
 from indexer.items import DecodeRequest, Limits, PictureItem
 from indexer.makers import open_makers
 from indexer.scan import scan_source
-from indexer.segmenter import PictureMaker, SegmentMaker
+from indexer.segmenter import PictureMaker
 from indexer.worker import Worker
 from search.catalog import assets, queue, sources, spaces
 from search.catalog.bulk import insert_rows
@@ -165,8 +165,6 @@ class Ingestion:
             with database.write() as connection:
                 space_id = spaces.create_space(connection, "bench", "{}", "0" * 64).id
             fill(database, space_id, library)
-            with database.read() as connection:
-                self._before = assets.counts(connection).indexed
         self._processes = settings.decode_processes or os.cpu_count() or 1
         limits = limits_of(settings)
         wants = {1: space.image_input}
@@ -204,13 +202,13 @@ class Ingestion:
         """Index into a copy of the library that was there before; the copy is not on the clock."""
         with tempfile.TemporaryDirectory(prefix="medley-bench-") as home:
             shutil.copytree(self._template, home, dirs_exist_ok=True)
+            os.sync()  # or the disk would be busy with the copy meanwhile
             measure(lambda: self.index(Path(home), read), seconds)
 
     def index(self, home: Path, read: bool) -> None:
         """From files to vectors in an SQLite catalogue: scan, hash, decode, encode, write.
 
-        Text is looked for, as always. Ends when every photograph is searchable, which is when the first one
-        is visited again, or when the text is read, too.
+        Text is looked for, as always. Ends when every photograph is searchable, or when the text is read, too.
         """
         settings = self._settings_of(home)
         with self._catalogue(home) as database:
@@ -220,19 +218,25 @@ class Ingestion:
             with DecoderPool(settings, self._processes) as pool, Peak() as peak:
                 scan_source(database, source, settings)
                 makers = open_makers(settings)
-                searchable = threading.Event()
-
-                def begin_reading() -> SegmentMaker:
-                    searchable.set()
-                    return PictureMaker()
-
                 spaces_of = {space_id: self._space}
-                reading = makers.reading if read else (begin_reading,)
+                reading = makers.reading if read else (PictureMaker,)
                 worker = Worker(settings, database, lambda: spaces_of, pool.decode, makers.factories, reading=reading)
+                searchable = threading.Event()
+                if not read:
+                    threading.Thread(target=self._watch, args=(database, source.id, searchable), daemon=True).start()
                 worker.run(searchable, until_idle=True)
-            with database.read() as connection:
-                assert assets.counts(connection).indexed == self._before + len(self._paths)
+            assert self._indexed(database, source.id) == len(self._paths)
             self.peak_megabytes = max(self.peak_megabytes, peak.megabytes)
+
+    @staticmethod
+    def _indexed(database: Database, source_id: int) -> int:
+        with database.read() as connection:
+            return assets.counts(connection, source_id).indexed
+
+    def _watch(self, database: Database, source_id: int, searchable: threading.Event) -> None:
+        while self._indexed(database, source_id) < len(self._paths):
+            time.sleep(0.05)
+        searchable.set()
 
     def run(self, rounds: int, read: bool) -> list[Row]:
         """All in turn."""
