@@ -200,7 +200,8 @@ class Answerer:
         weighed = self._weighing.weigh(plan.question, evidence.spoken_spans(plan.question, hits))
         spans = [one.span for one in weighed if one.probability >= least]
         for hit in hits[:MAX_SOURCES]:
-            if hit.moments:
+            # When a file that merely came closest was made is no answer, but a small model takes it for one.
+            if hit.moments and hit.relevance >= MIN_RELEVANCE:
                 spans += [
                     Span(hit=hit, moment=hit.moments[0], origin=Origin.FILE, words=fact) for fact in evidence.facts(hit)
                 ]
