@@ -38,9 +38,9 @@ SCIKIT_LEARN = {"china.jpg": "holiday_2007.jpg", "flower.jpg": "garden.jpg"}
 
 # What the demo searches for; the words are never in a file's name.
 SEARCHES: tuple[tuple[str, list[str]], ...] = (
-    ("a photo by its meaning", ["a red motorcycle in a garage"]),
-    ("another one", ["a cup of coffee on a wooden table"]),
-    ("a place", ["a temple in Asia with a curved roof"]),
+    ("a photo by its meaning", ["a cat looking at you"]),
+    ("another one", ["a red motorcycle in a garage"]),
+    ("a place", ["an old building with trees in front"]),
     ("spoken words, and the second they are said", ["when does the train leave"]),
     ("a moment inside a video", ["a rocket before its launch", "--kind", "video"]),
     ("photos that look like this one", ["--image", str(LIBRARY / "photos" / "texture_lawn.png"), "--kind", "image"]),
@@ -72,7 +72,7 @@ def main() -> int:
     print(
         f"\nDone in {time.monotonic() - started:.0f} s. Now try it yourself:\n"
         f"  export MEDLEY_HOME={HOME}\n"
-        f"  {MEDLEY} search 'stars in the night sky'\n"
+        f"  {MEDLEY} search 'a cup of coffee'\n"
         f"  {MEDLEY} serve          then open http://127.0.0.1:8000\n"
         f"Your own photos: make demo MEDIA=~/Pictures"
     )
