@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import psycopg
-from sqlalchemy import make_url
+from sqlalchemy import Connection, make_url
 
 from search.catalog import assets, queue, segments, sources, spaces
 from search.catalog.bulk import insert_rows, new_ids
@@ -98,6 +98,12 @@ def segment_rows(ids: range, asset_id: int) -> list[tuple]:
         )
         for i in ids
     ]
+
+
+def write_segments(connection: Connection, space_id: int, asset_id: int, ids: range, vectors: np.ndarray) -> None:
+    """What a worker writes of its segments: them, the words of half of them, and their vectors."""
+    insert_rows(connection, segment, SEGMENT_COLUMNS, segment_rows(ids, asset_id))
+    insert_embeddings(connection, [(space_id, i, "frame", vector) for i, vector in zip(ids, vectors, strict=True)])
 
 
 def raw_write(bench: Bench, table: str, columns: Sequence[str], types: Sequence[str], rows: list[tuple]) -> None:

@@ -31,7 +31,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from benchmarks.catalog import SEGMENT_COLUMNS, segment_rows
+from benchmarks.catalog import write_segments
 from indexer import images
 from indexer.decoder import DecoderPool, limits_of
 from indexer.items import DecodeRequest, Limits, PictureItem
@@ -40,17 +40,14 @@ from indexer.scan import scan_source
 from indexer.segmenter import PictureMaker
 from indexer.worker import Worker
 from search.catalog import assets, queue, sources, spaces
-from search.catalog.bulk import insert_rows
 from search.catalog.database import Database
-from search.catalog.embeddings import insert_embeddings
-from search.catalog.models import segment
 from search.catalog.records import FoundFile
 from search.results import Signal
 from search.settings import Settings
 from search.spaces import torchvision_schemas
 from search.spaces.inputs import ImageInput, fit
 from search.spaces.minilm import DIMENSION
-from search.spaces.space import Space
+from search.spaces.space import Space, unit_rows
 from search.spaces.starter import StarterSpace
 
 MEGAPIXEL = (1152, 864)
@@ -136,20 +133,17 @@ def fill(database: Database, space_id: int, library: int) -> None:
     with database.write() as connection:
         source_id = sources.add_source(connection, "/library").id
     for first in range(0, library // SEGMENTS_EACH, FILLED_TOGETHER):
-        paths = [f"/library/{number}.mp4" for number in range(first, first + FILLED_TOGETHER)]
+        numbers = range(first, min(first + FILLED_TOGETHER, library // SEGMENTS_EACH))
+        paths = [f"/library/{number}.mp4" for number in numbers]
         files = [FoundFile(path=path, path_bytes=path.encode(), size_bytes=1, modified_ns=1) for path in paths]
         with database.write() as connection:
             held = assets.sync_assets(connection, source_id, files).ids
             claimed = queue.claim(connection, "bench", FILLED_TOGETHER, 600)
             queue.finish_unchanged(connection, "bench", [one.id for one in claimed])
-            for number, asset_id in enumerate(held, start=first):
+            for number, asset_id in zip(numbers, held, strict=True):
                 ids = range(1 + number * SEGMENTS_EACH, 1 + (number + 1) * SEGMENTS_EACH)
-                insert_rows(connection, segment, SEGMENT_COLUMNS, segment_rows(ids, asset_id))
-                vectors = rng.normal(size=(SEGMENTS_EACH, DIMENSION)).astype(np.float32)
-                vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-                insert_embeddings(
-                    connection, [(space_id, i, "frame", vector) for i, vector in zip(ids, vectors, strict=True)]
-                )
+                vectors = unit_rows(rng.normal(size=(SEGMENTS_EACH, DIMENSION)).astype(np.float32))
+                write_segments(connection, space_id, asset_id, ids, vectors)
 
 
 class Ingestion:

@@ -22,6 +22,7 @@ import numpy as np
 from msgspec import Struct
 
 from benchmarks import questions
+from benchmarks.catalog import clocked
 from search.language import prompts
 from search.language.backends import open_language_model
 from search.language.llm import Request
@@ -153,12 +154,11 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
     texts = [f"{sentence} Reading {n}." for n, sentence in zip(range(PASSAGES), _sentences(options.data), strict=False)]
     query = "When did they begin to print books with letters of metal?"
     loop = plain_loop(settings)
-    _passages(model, query, texts[:2])
-    loop(query, texts[:2])
+    mine, other = _passages(model, query, texts), loop(query, texts)
     ours, plain = [], []
     for _ in range(ROUNDS):
-        mine = _clocked(lambda: _passages(model, query, texts), ours)
-        other = _clocked(lambda: loop(query, texts), plain)
+        ours.append(clocked(lambda: _passages(model, query, texts)))
+        plain.append(clocked(lambda: loop(query, texts)))
     overlap = len(set(np.argsort(-mine)[:10]) & set(np.argsort(-other)[:10])) / 10
     (wall, cpu), (plain_wall, plain_cpu) = np.median(ours, axis=0).tolist(), np.median(plain, axis=0).tolist()
     return {
@@ -167,13 +167,6 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
         "wall_seconds": {"ours": wall, "plain": plain_wall, "times": plain_wall / wall},
         "cpu_seconds": {"ours": cpu, "plain": plain_cpu, "times": plain_cpu / cpu},
     }
-
-
-def _clocked(work: Callable[[], np.ndarray], seconds: list[tuple[float, float]]) -> np.ndarray:
-    wall, cpu = time.perf_counter(), time.process_time()
-    found = work()
-    seconds.append((time.perf_counter() - wall, time.process_time() - cpu))
-    return found
 
 
 def _sentences(data: Path) -> list[str]:

@@ -22,10 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.catalog import SEGMENT_COLUMNS, Bench, one_asset, segment_rows
-from search.catalog.bulk import insert_rows
-from search.catalog.embeddings import insert_embeddings
-from search.catalog.models import segment
+from benchmarks.catalog import Bench, one_asset, write_segments
 from search.index.building import recall
 from search.index.native import BLAS_FROM, faiss, set_threads
 from search.index.partition import Partition, PartitionOptions
@@ -399,11 +396,9 @@ def growth(sizes: Sequence[int], dimension: int) -> list[dict[str, Any]]:
 
 
 def write(catalogue: Bench, asset_id: int, ids: np.ndarray, rows: np.ndarray) -> None:
-    """What a worker writes of its segments: them, the words of half of them, and their vectors."""
+    """What a worker writes of its segments, in a transaction."""
     with catalogue.database.write() as connection:
-        insert_rows(connection, segment, SEGMENT_COLUMNS, segment_rows(range(ids[0], ids[-1] + 1), asset_id))
-        vectors = zip(ids.tolist(), rows, strict=True)
-        insert_embeddings(connection, [(catalogue.space.id, i, "frame", vector) for i, vector in vectors])
+        write_segments(connection, catalogue.space.id, asset_id, range(ids[0], ids[-1] + 1), rows)
 
 
 def one_by_one(search: Search, queries: np.ndarray) -> np.ndarray:

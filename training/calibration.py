@@ -77,9 +77,10 @@ def fit_to(made: Sequence[Trial], fingerprint: str, example_curves: Mapping[str,
     evidence, truth = shown(made, sized)
     fitted = structs.replace(sized, fused=rising_map(evidence, truth))
     relevances, right, present = best_hits(made, fitted)
+    confident = confident_threshold(relevances, right)
     return structs.replace(
         fitted,
-        threshold=(confident := confident_threshold(relevances, right)),
+        threshold=confident,
         matching=min(confident, matching_threshold(relevances, present)),
         record={"trials": len(made), "candidates": len(evidence), "recipe": "training/calibration.py"},
     )

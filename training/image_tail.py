@@ -29,7 +29,7 @@ class Tail(nn.Module):
         self.head = _pointwise(network.head)
         self.classify = network.classify.requires_grad_(False)
         self._residual = [block._residual for block in blocks]
-        self._strides = [block.depthwise.stride[0] for block in blocks]
+        self._depthwise = [block.depthwise for block in blocks]
         self._filters = [
             (block.depthwise.weight.bfloat16().contiguous(memory_format=torch.channels_last), block.depthwise.bias)
             for block in blocks
@@ -40,7 +40,7 @@ class Tail(nn.Module):
         for i, (weight, bias) in enumerate(self._filters):
             wide = functional.relu6(_linear(x, self.expand[i]))
             wide = _Depthwise.apply(wide, weight.to(x.device), bias.to(x))
-            out = _linear(functional.relu6(_thin(wide, weight.shape[-1], self._strides[i])), self.project[i])
+            out = _linear(functional.relu6(_thin(wide, self._depthwise[i])), self.project[i])
             x = out + x if self._residual[i] else out
         features = functional.relu6(_linear(x, self.head)).permute(0, 3, 1, 2)
         pooled = features.float().mean((2, 3))
@@ -48,7 +48,7 @@ class Tail(nn.Module):
 
     def tuned(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """What is learned: of the first stage, on which all that follows rests, and of the rest."""
-        early = self._strides.index(2)
+        early = [one.stride[0] for one in self._depthwise].index(2)
         first = [*self.expand[:early].parameters(), *self.project[:early].parameters()]
         known = {id(p) for p in first}
         return first, [p for p in self.parameters() if p.requires_grad and id(p) not in known]
@@ -83,13 +83,13 @@ def _filter(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return y.permute(0, 2, 3, 1)
 
 
-def _thin(x: Tensor, kernel: int, stride: int) -> Tensor:
-    """Of a filter with stride 1, the places that a filter with `stride` would have, padded as TensorFlow's SAME."""
+def _thin(x: Tensor, convolution: Any) -> Tensor:
+    """Of what its filter gives with stride 1, the places that the network's own convolution has."""
+    stride = convolution.stride[0]
     if stride == 1:
         return x
-    size = x.shape[1]
-    padding = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    first = kernel // 2 - padding // 2
+    before, _ = convolution._pad(x.shape[1])
+    first = convolution.kernel_size[0] // 2 - before
     return x[:, first::stride, first::stride]
 
 

@@ -179,7 +179,7 @@ function summary(result) {
   }
   const time = `${Math.round(result.took_seconds * 1000)} ms`;
   if (!result.matched) return [h("strong", {}, "Nothing in your library matches well."), ` These come closest (${time}).`];
-  const found = result.confident ? count(result.hits.length, "result") : count(result.hits.length, "possible result");
+  const found = count(result.hits.length, result.confident ? "result" : "possible result");
   return [`${found}${result.next_cursor ? " and more" : ""} in ${time}`];
 }
 
