@@ -3,14 +3,17 @@
     OMP_NUM_THREADS=1 python -m benchmarks.search [--rows 100000] [--dimension 512] [--rounds 5] [--json FILE]
 
 Vectors are synthetic: rows around 2,000 topics in one cone, queries of two kinds, from the rows' own cone (as
-images) and from another one (as texts). Rivals take turns in every round; medians over the rounds, wall and
-CPU time. `--growth 10000,100000,1000000` measures growth up to a million (ten minutes, 4 GB). HNSW32 takes
+images) and from another one (as texts). With `--data ../shared/data` they are real: captions in the starter space,
+as speech is searched by words (embedding a hundred thousand takes ten minutes, once). Rivals take turns in every
+round; medians over the rounds, wall and CPU time.
+`--growth 10000,100000,1000000` measures growth up to a million (ten minutes, 4 GB). HNSW32 takes
 minutes to build: `--no-hnsw` leaves it out. `--only threshold` looks for the size from which lists are faster.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import tempfile
 import threading
@@ -27,12 +30,18 @@ from search.index.building import recall
 from search.index.native import BLAS_FROM, faiss, set_threads
 from search.index.partition import Partition, PartitionOptions
 from search.index.planner import Lists, Plan, Way, plan_lists
+from search.results import Signal
 from search.settings import Settings
+from search.spaces.registry import open_space
+from search.spaces.specification import StarterSpecification
 
 K = 10
 STOCK_BLAS_FROM = 128_000  # what FAISS comes with
 SELECTIVITIES = (0.001, 0.01, 0.1, 0.5, 1.0)
+QUERIES = 200
+LIVE = 256  # after so many queries lists are tuned to what is asked
 SINGLE_QUERIES = 100
+EMBEDDED_AT_ONCE = 512
 GROWTH_ROWS = 2_000  # written at a time
 THRESHOLD = Settings.load().ivf_threshold
 THRESHOLDS = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000)
@@ -44,6 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dimension", type=int, default=512)
+    parser.add_argument("--data", type=Path, help="take captions from here instead of synthetic vectors")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--growth", default="10000,100000")
     parser.add_argument("--no-hnsw", action="store_true")
@@ -65,7 +75,13 @@ def main() -> None:
 
 def of_one_size(arguments: argparse.Namespace, wanted: set[str]) -> dict[str, Any]:
     """All tables but growth."""
-    world = World(arguments.rows, arguments.dimension)
+    if arguments.data:
+        asked, live, rows = np.split(captions(arguments.data, arguments.rows), [QUERIES, QUERIES + LIVE])
+        world = World(rows, {"text": asked}, live)
+    else:
+        vectors = Vectors(arguments.dimension)
+        queries = {"image": vectors.images(QUERIES, 2), "text": vectors.texts(QUERIES, 3)}
+        world = World(vectors.images(arguments.rows, 1), queries)
     needs_hnsw = wanted & {"rates", "filters"} and not arguments.no_hnsw
     hnsw = build_hnsw(world.rows) if needs_hnsw else None
     results: dict[str, Any] = {}
@@ -107,17 +123,33 @@ class Vectors:
         return out.astype(np.float16).astype(np.float32)
 
 
-class World:
-    """One library, flat and in lists, with what exact search finds."""
+def captions(data: Path, count: int) -> np.ndarray:
+    """`count` captions in the starter space, which embeds passages and questions about them alike."""
+    with gzip.open(data / "text" / "captions.txt.gz", "rt", encoding="utf-8") as file:
+        lines = sorted(set(file.read().splitlines()))
+    chosen = [lines[i] for i in np.random.default_rng(0).permutation(len(lines))[:count]]
+    cache = Path(tempfile.gettempdir()) / "medley-search-benchmark"
+    cache.mkdir(exist_ok=True)
+    space = open_space(StarterSpecification(), Settings.load(home=cache))
+    kept = cache / f"{space.fingerprint.digest[:12]}-{count}.npy"
+    if not kept.is_file():
+        blocks = range(0, count, EMBEDDED_AT_ONCE)
+        np.save(kept, np.concatenate([space.embed(Signal.SPEECH, chosen[at : at + EMBEDDED_AT_ONCE]) for at in blocks]))
+    return np.load(kept)
 
-    def __init__(self, rows: int, dimension: int) -> None:
-        vectors = Vectors(dimension)
-        self.rows = vectors.images(rows, 1)
-        self.ids = np.arange(rows, dtype=np.int64)
-        self.queries = {"image": vectors.images(200, 2), "text": vectors.texts(200, 3)}
+
+class World:
+    """One library, flat and in lists, with what exact search finds. `live` has been asked before."""
+
+    def __init__(self, rows: np.ndarray, queries: dict[str, np.ndarray], live: np.ndarray | None = None) -> None:
+        dimension = rows.shape[1]
+        self.rows, self.queries = rows, queries
+        self.ids = np.arange(len(rows), dtype=np.int64)
         self.flat = filled(Partition(dimension), self.rows)
         self._nprobe = 0
         self.lists = filled(Partition(dimension, PartitionOptions(ivf_threshold=1, plan=self._plan)), self.rows)
+        if live is not None:
+            self.lists.search(live, K)
         started = time.process_time()
         self.lists.tend()
         print(f"building lists took {time.process_time() - started:.1f} s of CPU: {self.lists.lists}")

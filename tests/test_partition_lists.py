@@ -10,7 +10,7 @@ import pytest
 
 from search.errors import PartitionError
 from search.index.audit import SELECTIVITIES, audit, audit_partitions
-from search.index.building import TARGET_RECALL, recall
+from search.index.building import TARGET_RECALL, needed_lists, recall
 from search.index.partition import Partition, PartitionOptions
 from search.index.planner import Lists, Plan, Way, plan_approximate, plan_lists, widened
 from search.index.snapshot import Contents, read_snapshot, write_snapshot
@@ -200,21 +200,41 @@ def test_lists_that_do_not_fit_their_rows_are_refused(partition: Partition, tmp_
 
 
 def test_few_matches_are_scored_exactly_many_are_probed() -> None:
-    shape = Lists(count=4000, nprobe=16)
+    shape = Lists(count=4000, nprobe=16, filtered=60)
     assert plan_lists(1_000_000, 0, 512, shape).way is Way.GATHER
     assert plan_lists(1_000_000, 500, 512, shape).way is Way.GATHER
-    assert plan_lists(1_000_000, 5_000, 512, shape).way in (Way.GATHER, Way.SCAN)
+    assert plan_lists(1_000_000, 3_000, 512, shape).way in (Way.GATHER, Way.SCAN)
     assert plan_lists(1_000_000, 100_000, 512, shape).way is Way.NARROW
     assert plan_lists(1_000_000, 500_000, 512, shape).way is Way.PROBE
     assert plan_lists(1_000_000, None, 512, shape).way is Way.PROBE
 
 
-def test_a_filter_widens_the_search_but_never_beyond_all_lists() -> None:
-    shape = Lists(count=1000, nprobe=10)
-    assert widened(shape, 100_000, 100_000, 4.0) == 10
-    assert widened(shape, 10_000, 100_000, 1.0) == 100
-    assert widened(shape, 10, 100_000, 1.0) == 1000
-    assert widened(shape, 0, 100_000, 1.0) == 1000
+def test_rare_matches_are_looked_for_in_more_lists_but_never_in_more_than_there_are() -> None:
+    shape = Lists(count=1000, nprobe=10, filtered=40)
+    assert widened(shape, 1.0) == 10
+    assert widened(shape, 10**-0.5) == 20, "half way between what was measured"
+    assert widened(shape, 0.1) == 40
+    assert widened(shape, 0.01) == 400
+    assert widened(shape, 0.001) == 1000
+    assert widened(shape, 0.0) == 1000
+    assert widened(Lists(count=1000, nprobe=10, filtered=5), 0.5) == 10
+    assert widened(Lists(count=7, nprobe=7, filtered=7), 0.5) == 7
+
+
+def test_codes_are_never_probed_for_more_rows_than_an_unfiltered_query_sees() -> None:
+    scattered = Lists(count=1000, nprobe=10, filtered=900)
+    assert plan_approximate(100_000, 50_000, 512, scattered).plan == Plan(Way.PROBE, 20)
+    assert plan_approximate(100_000, None, 512, scattered).plan == Plan(Way.PROBE, 10)
+
+
+def test_the_lists_of_filtered_queries_are_measured(partition: Partition) -> None:
+    assert needed_lists([np.array([[1, 2, 3, -1]]), np.array([[4] * 99 + [900]])]) == 4
+    assert needed_lists([np.array([[-1, -1]])]) == 1
+    lists = partition.lists
+    assert lists is not None
+    # Topics have twenty rows each here: of a tenth of them, the ten closest lie far apart.
+    assert lists.nprobe < lists.filtered < lists.count
+    assert recall_of(partition, TEXTS, np.arange(0, THRESHOLD, 10)) >= 0.98
 
 
 def test_an_audit_of_an_exact_partition_finds_nothing_missing() -> None:

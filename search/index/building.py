@@ -16,7 +16,7 @@ from msgspec import structs
 
 from search.index.ivf import IvfStore
 from search.index.native import faiss, use_threads
-from search.index.planner import list_count
+from search.index.planner import TENTH, list_count
 from search.index.snapshot import Tuning
 
 TARGET_RECALL = 0.985  # on some hundred held-out queries; 0.98 is promised for all
@@ -29,8 +29,8 @@ _FEWEST_CANDIDATES = 5
 _MOST_CANDIDATES = 80
 _HELPFUL = 0.003  # a gain of recall that is worth more lists
 _HELD_OUT = 100  # queries of each kind
-# Emulated texts are easier than those that people type (measured at 50,000: recall 0.985 and 0.969): until enough of
-# these are known, so many times the lists and candidates.
+# Emulated texts may be easier than those that people type (measured at 50,000 made-up vectors: recall 0.985 and 0.969;
+# on 100,000 captions they are harder): until enough of these are known, so many times the lists and candidates.
 _UNKNOWN = 1.5
 _BLUR = 1.0  # noise on emulated texts, against the length of what sets the row apart
 
@@ -62,15 +62,19 @@ def build_lists(
     # that are far out attract every text query (measured: recall 0.87 instead of 0.96).
     index = faiss.IndexIVFRaBitQ(quantizer, sample.shape[1], lists, faiss.METRIC_INNER_PRODUCT)
     index.train(sample[: _SAMPLES_PER_LIST * lists])
-    store = empty_store(index, Tuning(nprobe=lists, candidates=_FEWEST_CANDIDATES, trained_rows=rows))
+    tuning = Tuning(nprobe=lists, filtered=lists, candidates=_FEWEST_CANDIDATES, trained_rows=rows)
+    store = empty_store(index, tuning)
     for ids, vectors in blocks:
         _stop_if(cancelled)
         store.place(ids, vectors, store.prepare(vectors))
     store.tuning = _tuned(store, held_out(sample, live), cancelled)
     if len(live) < _HELD_OUT:
         # More rows by their codes need more of them scored exactly, too.
-        wide, deep = (math.ceil(_UNKNOWN * number) for number in (store.tuning.nprobe, store.tuning.candidates))
-        store.tuning = structs.replace(store.tuning, nprobe=min(lists, wide), candidates=deep)
+        known = store.tuning
+        wide, filtered, deep = (
+            math.ceil(_UNKNOWN * number) for number in (known.nprobe, known.filtered, known.candidates)
+        )
+        store.tuning = structs.replace(known, nprobe=min(lists, wide), filtered=min(lists, filtered), candidates=deep)
     return store
 
 
@@ -80,8 +84,10 @@ def sample_size(rows: int) -> int:
 
 
 def held_out(sample: np.ndarray, live: np.ndarray) -> list[np.ndarray]:
-    """Queries of each kind, `(n, d) float32`, unit rows."""
+    """Queries of each kind, `(n, d) float32`, unit rows: rows, and texts, emulated until enough live ones are known."""
     rows = sample[:_HELD_OUT]
+    if len(live) >= _HELD_OUT:
+        return [rows, live[-_HELD_OUT:]]
     # Texts and images lie in two cones with a gap between them (arXiv 2203.02053): what sets a row apart
     # from the mean is what a text about it shares with it, blurred.
     apart = rows - sample.mean(axis=0)
@@ -123,6 +129,38 @@ def needed_tuning(
     return structs.replace(tuning, nprobe=nprobe, candidates=candidates)
 
 
+def measured_tuning(
+    tuning: Tuning,
+    lists: int,
+    kinds: Sequence[np.ndarray],
+    labels: np.ndarray,
+    truth: Callable[[np.ndarray, np.ndarray | None], np.ndarray],
+    probe: Probe,
+    depths: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> Tuning:
+    """What queries of these kinds need, without a filter and where a tenth of all `labels` passes.
+
+    `truth` gives the labels that an exact search finds, among all or those that are left; `depths` as of IvfStore.
+    """
+    tuning = needed_tuning(tuning, lists, kinds, [truth(queries, None) for queries in kinds], probe)
+    left = a_tenth(labels)
+    return structs.replace(tuning, filtered=needed_lists([depths(queries, truth(queries, left)) for queries in kinds]))
+
+
+def needed_lists(depths: Sequence[np.ndarray]) -> int:
+    """How many lists hold TARGET_RECALL of what is looked for by every kind of query; `depths` as of
+    `IvfStore.depths`, -1 for nothing."""
+    return max(
+        (int(np.quantile(one[one > 0], TARGET_RECALL, method="higher")) for one in depths if one.max() > 0), default=1
+    )
+
+
+def a_tenth(of: np.ndarray) -> np.ndarray:
+    """Rows that a filter leaves, in rising order."""
+    count = max(1, round(TENTH * len(of)))
+    return np.sort(np.random.default_rng(0).choice(of, count, replace=False))
+
+
 def _tuned(store: IvfStore, kinds: list[np.ndarray], cancelled: Callable[[], bool]) -> Tuning:
     if not store.count:
         return store.tuning
@@ -132,8 +170,11 @@ def _tuned(store: IvfStore, kinds: list[np.ndarray], cancelled: Callable[[], boo
         _stop_if(cancelled)
         return store.probe(queries, k, tuning)[1]
 
-    truths = [store.search(queries, k, None, exact=True)[1] for queries in kinds]
-    return needed_tuning(store.tuning, store.lists.count, kinds, truths, probe)
+    def truth(queries: np.ndarray, left: np.ndarray | None) -> np.ndarray:
+        return store.search(queries, k if left is None else min(k, len(left)), left, exact=True)[1]
+
+    slots = store.slots_of(store.ids).astype(np.int64)
+    return measured_tuning(store.tuning, store.lists.count, kinds, slots, truth, probe, store.depths)
 
 
 def recall(truth: np.ndarray, found: np.ndarray) -> float:

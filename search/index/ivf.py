@@ -80,8 +80,9 @@ class IvfStore(Store[_Codes]):
 
     @property
     def lists(self) -> Lists:
-        """Their number, and how many an unfiltered query probes."""
-        return Lists(self._index.nlist, min(self.tuning.nprobe, self._index.nlist))
+        """Their number, and how many a query probes."""
+        count = self._index.nlist
+        return Lists(count, min(self.tuning.nprobe, count), min(self.tuning.filtered, count))
 
     @property
     def size_bytes(self) -> int:
@@ -182,6 +183,16 @@ class IvfStore(Store[_Codes]):
         if selector is None:
             return self._refined.search(queries, k, params=_parameters(nprobe, factor))
         return self._refined.search(queries, k, params=_make_parameters(nprobe, factor, selector))
+
+    def depths(self, queries: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        """How many of its closest lists each query `(n, d)` must look into to meet `slots` `(n, k)`, -1 for none:
+        `(n, k) int64`."""
+        order = self._quantizer.search(queries, self.lists.count)[1]
+        depth = np.empty_like(order)
+        np.put_along_axis(depth, order, np.arange(1, self.lists.count + 1)[None], axis=1)
+        return np.where(
+            slots == ABSENT, ABSENT, np.take_along_axis(depth, self._list_of[slots].astype(np.int64), axis=1)
+        )
 
     def _narrow(self, query: np.ndarray, k: int, nprobe: int, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Exact scores of those `slots` that lie in the `nprobe` closest lists. Codes are too coarse to

@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from search.errors import PartitionError
-from search.index.building import DEPTH, Cancelled, build_lists, held_out, needed_tuning, sample_size
+from search.index.building import DEPTH, Cancelled, build_lists, held_out, measured_tuning, sample_size
 from search.index.checks import as_ids, as_rows, last_of_each, padded, require_direction, require_unit
 from search.index.device import DeviceStore
 from search.index.exact import best_rows, keep_best
@@ -217,8 +217,14 @@ class Partition:
                     found.append(np.where(slots == ABSENT, ABSENT, store.ids_at(slots)))
             return np.concatenate(found)
 
-        truths = [self.truth(queries, k) for queries in kinds]
-        store.tuning = needed_tuning(store.tuning, store.lists.count, kinds, truths, probe)
+        def depths(queries: np.ndarray, found: np.ndarray) -> np.ndarray:
+            with self._lock.read():
+                return store.depths(queries, store.slots_of(found))
+
+        def truth(queries: np.ndarray, left: np.ndarray | None) -> np.ndarray:
+            return self.truth(queries, k, left)
+
+        store.tuning = measured_tuning(store.tuning, store.lists.count, kinds, self.ids(), truth, probe, depths)
 
     def _needs_store(self) -> bool:
         return self._wants_lists() != self.approximate or (self.approximate and self._is_stale())

@@ -6,6 +6,7 @@ matter. Knows no FAISS.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from enum import Enum
 from functools import lru_cache
@@ -14,23 +15,23 @@ import msgspec
 
 _CHECK = 1.2  # asking a bitmap whether a row may be looked at
 _LIST_CHECK = 2.0  # asking whether a matching row's list is among those probed
-_VALUE = 0.25  # one dimension of one exact row, read in place
-_GATHERED_VALUE = 0.4  # the same when the row is copied first, from anywhere in a large file
+_VALUE = 0.1  # one dimension of one exact row, read in place
+_SEEK = 190.0  # reaching a row that does not follow the one before
+_GATHERED_VALUE = 0.45  # one dimension when the row is copied first, from anywhere in a large file
 _CODE_VALUE = 0.08  # one dimension of a one-bit code
 _CENTROID_VALUE = 0.1
 _BATCH = 4  # filtered queries from which copying the rows for one matrix product pays
-# An exact answer may cost this much more than an approximate one, or this many nanoseconds at all: nobody
-# notices three milliseconds, everybody a missing photo.
-_EXACT_BONUS = 1.5
-_UNNOTICED = 3_000_000.0
+# An exact answer may cost so many times what an approximate one costs, or this many nanoseconds at all: nobody
+# notices half a millisecond, everybody a missing photo.
+_EXACT_BONUS = 2.0
+_UNNOTICED = 500_000.0
 # Below this share of matches, codes mislead: the neighbours that are left differ by less than the codes'
 # error (measured: recall 0.6 at a tenth), so rows are scored exactly.
 _DENSE = 0.3
 _GROWTH = 2.0
 _DEAD_SHARE = 0.3
 _SHRINK = 0.5
-# Filtered queries find their neighbours farther away, so that their lists are less well known.
-_FILTERED_WIDTH = 4.0
+TENTH = 0.1  # the share of matches for which the lists of filtered queries are measured
 
 
 class Way(Enum):
@@ -58,10 +59,11 @@ class Costed(msgspec.Struct, frozen=True):
 
 
 class Lists(msgspec.Struct, frozen=True):
-    """The shape of an approximate store: lists, and how many of them an unfiltered query needs."""
+    """The shape of an approximate store: lists, and how many of them a query needs."""
 
     count: int
-    nprobe: int
+    nprobe: int  # without a filter
+    filtered: int  # when a tenth of the rows may be found
 
 
 Planner = Callable[[int, int | None, int, Lists], Plan]  # rows, matches, dimension, lists
@@ -84,7 +86,8 @@ def plan_lists(rows: int, matches: int | None, dimension: int, lists: Lists) -> 
 def plan_exact(rows: int, matches: int | None, dimension: int) -> Costed:
     """The cheapest exact way."""
     chosen = rows if matches is None else matches
-    scan = Costed(Plan(Way.SCAN), rows * _CHECK + chosen * dimension * _VALUE)
+    seeking = _SEEK * (1 - chosen / max(1, rows))
+    scan = Costed(Plan(Way.SCAN), rows * _CHECK + chosen * (dimension * _VALUE + seeking))
     gather = Costed(Plan(Way.GATHER), chosen * dimension * _GATHERED_VALUE)
     return min(scan, gather, key=lambda way: way.cost)
 
@@ -92,22 +95,28 @@ def plan_exact(rows: int, matches: int | None, dimension: int) -> Costed:
 def plan_approximate(rows: int, matches: int | None, dimension: int, lists: Lists) -> Costed:
     """The approximate way that reaches the recall."""
     chosen = rows if matches is None else matches
-    way, width = (Way.PROBE, 1.0) if chosen >= rows * _DENSE else (Way.NARROW, _FILTERED_WIDTH)
-    nprobe = widened(lists, chosen, rows, width)
-    share = nprobe / lists.count
-    if way is Way.PROBE:
-        looking = share * (rows * _CHECK + chosen * dimension * _CODE_VALUE)
+    share = chosen / max(1, rows)
+    nprobe = widened(lists, share)
+    if share >= _DENSE:
+        # As many matching rows as are seen without a filter are always enough here.
+        nprobe = min(nprobe, round(lists.nprobe / share))
+        looking = nprobe / lists.count * (rows * _CHECK + chosen * dimension * _CODE_VALUE)
+        plan = Plan(Way.PROBE, nprobe)
     else:
-        looking = chosen * (_LIST_CHECK + share * dimension * _GATHERED_VALUE)
-    return Costed(Plan(way, nprobe), lists.count * dimension * _CENTROID_VALUE + looking)
+        looking = chosen * (_LIST_CHECK + nprobe / lists.count * dimension * _GATHERED_VALUE)
+        plan = Plan(Way.NARROW, nprobe)
+    return Costed(plan, lists.count * dimension * _CENTROID_VALUE + looking)
 
 
-def widened(lists: Lists, matches: int, rows: int, width: float) -> int:
-    """Lists to probe so that `width` times as many matching rows are seen as an unfiltered query sees rows."""
-    if not matches:
+def widened(lists: Lists, share: float) -> int:
+    """Lists to look into when `share` of the rows match: between what was measured for all and for a tenth, and below
+    that as many times more as fewer rows match."""
+    if share * lists.count <= lists.filtered * TENTH:
         return lists.count
-    factor = width * rows / matches if matches < rows else 1.0
-    return min(lists.count, max(1, round(lists.nprobe * factor)))
+    if share <= TENTH:
+        return round(lists.filtered * TENTH / share)
+    power = math.log(max(lists.filtered, lists.nprobe) / lists.nprobe) / math.log(1 / TENTH)
+    return round(lists.nprobe * share**-power)
 
 
 def list_count(rows: int) -> int:

@@ -27,6 +27,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """How an approximate store is set up, beside its FAISS index in bytes."""
 
     nprobe: int  # lists that an unfiltered query looks into
+    filtered: int  # lists that hold what a query looks for among a tenth of the rows
     candidates: int  # rows scored exactly per result
     trained_rows: int  # held when it was built
 
