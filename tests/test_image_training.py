@@ -39,7 +39,7 @@ def test_tuned_weights_go_back_into_the_network_unchanged() -> None:
 
 @pytest.mark.models
 def test_tuning_gives_weights_that_learned(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"BATCH_TAIL": 4, "TOGETHER": 2, "EPOCHS_START": 2, "EPOCHS_ON": 2, "TIMES_ON": 2}.items():
+    for name, value in {"BATCH_TAIL": 4, "TOGETHER": 2, "EPOCHS_FIRST": 4, "EPOCHS_AGAIN": 4}.items():
         monkeypatch.setattr(images, name, value)
     torch.manual_seed(0)
     random = np.random.default_rng(0)

@@ -34,14 +34,13 @@ from training.learner import SEED, Features, Learner, Projection, Words
 from training.photos import VARIED, Photo, feature_maps, read_photos, varied_maps
 
 CAPTIONED = "flickr8k"
-EPOCHS_START, EPOCHS_ON, EPOCHS_HEAD = 6, 6, 4
-TIMES_ON = 2
+EPOCHS_FIRST, EPOCHS_AGAIN, EPOCHS_HEAD = 12, 6, 4
 BATCH_TAIL, BATCH_HEAD = 256, 512
 TOGETHER = 64  # photos of a batch that go through the tail at once: seen whole, or all as crops, mixed or not
 WHOLE, MIXED = 0.2, 0.5  # how often
 SMALLEST = 13  # rows and columns that a cropped map keeps, of 17
 SPREAD = 0.4  # of the shares of two mixed photos: how both parameters of a beta distribution are called
-RATE_FIRST, RATE_ON, RATE_HEAD = 1e-3, 5e-4, 5e-4
+RATE_FIRST, RATE_AGAIN, RATE_HEAD = 1e-3, 5e-4, 5e-4
 SHARES = (0.0, 0.4, 0.7, 1.0, 1.3, 1.6)
 RELIEF = 0.5  # how much of a picture's crowding is taken off, as in CSLS
 TILT = 0.3  # what queries have along the axis that carries it
@@ -103,18 +102,16 @@ class Tuner:
         self._published = see(Tail().eval(), maps[rows], False)[1]
 
     def run(self) -> tuple[Tail, Projection]:
-        """Some epochs, then from there several times on, each with photos in another order; the average of what comes.
+        """A long run, and from its middle another with photos in another order: the average of their later weights.
 
         Weights that came from one start can be averaged, and then fit unseen photos better than any of them (model
         soups, arXiv 2203.05482).
         """
-        *_, start = self._learn(Tail(), Projection(), EPOCHS_START, RATE_FIRST, SEED, horizon=4 * EPOCHS_START)
-        found = [
-            made
-            for number in range(1, TIMES_ON + 1)
-            for made in self._learn(*copy.deepcopy(start), EPOCHS_ON, RATE_ON, SEED + number, horizon=EPOCHS_ON + 2)
-        ]
-        tails, projections = zip(*found, strict=True)
+        first = list(self._learn(Tail(), Projection(), EPOCHS_FIRST, RATE_FIRST, SEED, horizon=2 * EPOCHS_FIRST))
+        middle = len(first) // 2
+        start = copy.deepcopy(first[middle - 1])
+        again = list(self._learn(*start, EPOCHS_AGAIN, RATE_AGAIN, SEED + 1, horizon=EPOCHS_AGAIN + 2))
+        tails, projections = zip(*first[middle:], *again[1:], strict=True)
         return average(tails), average(projections)
 
     def _learn(
