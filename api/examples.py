@@ -64,7 +64,7 @@ REQUESTS: dict[tuple[str, str], Any] = {
 #: (method, path) -> what comes back when all is well
 ANSWERS: dict[tuple[str, str], Any] = {
     ("post", "/v1/search"): {
-        "query": {"text": "harbour", "parts": [{"weight": 1.0, "text": "harbour"}], "limit": 20},
+        "query": {"text": "harbour", "parts": [{"weight": 1.0, "text": "harbour"}], "aspects": [], "limit": 20},
         "hits": [_HIT], "matched": True, "confident": True, "next_cursor": None, "space": "starter",
         "took_seconds": 0.0123,
     },

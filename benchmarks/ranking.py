@@ -25,11 +25,11 @@ from search.results import Signal
 from search.settings import Settings
 from search.spaces.registry import open_space
 from search.spaces.specification import StarterSpecification
-from training.calibration import PER_LIBRARY, SHOWN, SIZES, best_hits, shown
+from training.calibration import PER_LIBRARY, SHOWN, SIZES, best_hits, known, shown
 from training.mixed import questions, read_contents
 from training.trials import Trial, trials
 
-Method = Callable[[Sequence[CandidateList], Calibration], dict[int, float]]
+Method = Callable[[Trial, Calibration], dict[int, float]]
 BINS = 10
 LIBRARIES = {"validation": 1, "test": 3}  # of each size: few libraries with the same few mistakes tell little
 _RECIPROCAL_RANK_CONSTANT = 60  # Cormack, Clarke and Büttcher 2009
@@ -96,12 +96,12 @@ def answers(made: Sequence[Trial], calibration: Calibration) -> dict[str, dict[s
     """By sort of question: what is answered with "nothing matches well", rightly and wrongly."""
     rows: dict[str, list[tuple[bool, bool, bool, float]]] = {}
     for trial in made:
-        known = [hit for hit in Fusion(trial.lists, calibration).ranking if not np.isnan(trial.asset_truth[hit[0]])]
-        if known:
-            right = [trial.asset_truth[asset_id] == 1 for asset_id, _ in known[:SHOWN]]
+        hits = known(trial, calibration)
+        if hits:
+            right = [trial.asset_truth[asset_id] == 1 for asset_id, _ in hits[:SHOWN]]
             # What is of another world is easier to refuse, and would hide how hard the rest is.
             for name in (trial.sort,) if trial.sort == "elsewhere" else (trial.sort, "all"):
-                rows.setdefault(name, []).append((trial.present, right[0], any(right), known[0][1]))
+                rows.setdefault(name, []).append((trial.present, right[0], any(right), hits[0][1]))
     return {name: _answered(np.array(found, dtype=float), calibration) for name, found in rows.items()}
 
 
@@ -127,20 +127,20 @@ def _mean(values: np.ndarray) -> float:
     return round(float(np.mean(values)), 3) if len(values) else float("nan")
 
 
-def reciprocal_rank(lists: Sequence[CandidateList], calibration: Calibration) -> dict[int, float]:
+def reciprocal_rank(trial: Trial, calibration: Calibration) -> dict[int, float]:
     """The sum over lists of 1 / (60 + place of the asset's best segment)."""
     found: dict[int, float] = {}
-    for one in lists:
+    for one in trial.lists:
         places = {candidate.asset_id: place for place, candidate in reversed(list(enumerate(one.candidates, start=1)))}
         for asset_id, place in places.items():
             found[asset_id] = found.get(asset_id, 0.0) + 1 / (_RECIPROCAL_RANK_CONSTANT + place)
     return found
 
 
-def scaled_sum(lists: Sequence[CandidateList], calibration: Calibration) -> dict[int, float]:
+def scaled_sum(trial: Trial, calibration: Calibration) -> dict[int, float]:
     """Raw scores scaled to 0..1 within each list and added: what engines do that don't calibrate."""
     found: dict[int, float] = {}
-    for one in lists:
+    for one in trial.lists:
         scores = [candidate.score for candidate in one.candidates]
         low, high = min(scores), max(scores)
         best: dict[int, float] = {}
@@ -152,29 +152,29 @@ def scaled_sum(lists: Sequence[CandidateList], calibration: Calibration) -> dict
     return found
 
 
-def maximum(lists: Sequence[CandidateList], calibration: Calibration) -> dict[int, float]:
+def maximum(trial: Trial, calibration: Calibration) -> dict[int, float]:
     """The most certain witness alone."""
-    return {asset_id: max(voices.values()) for asset_id, voices in _voices(lists, calibration).items()}
+    return {asset_id: max(voices.values()) for asset_id, voices in _voices(trial.lists, calibration).items()}
 
 
-def joined(lists: Sequence[CandidateList], calibration: Calibration) -> dict[int, float]:
+def joined(trial: Trial, calibration: Calibration) -> dict[int, float]:
     """What search/fusion.py does."""
-    return dict(Fusion(lists, calibration).ranking)
+    return dict(Fusion(trial.lists, calibration, together=trial.together).ranking)
 
 
-def joined_lists(lists: Sequence[CandidateList], calibration: Calibration) -> dict[int, float]:
+def joined_lists(trial: Trial, calibration: Calibration) -> dict[int, float]:
     """Noisy-or in which words and meaning of the same passages are two witnesses."""
-    voices = _voices(lists, calibration, by_list=True)
+    voices = _voices(trial.lists, calibration, by_list=True)
     return {asset_id: noisy_or(found.values()) for asset_id, found in voices.items()}
 
 
 def weighted_sum(weights: Mapping[str, float]) -> Method:
     """Calibrated witnesses times a weight per signal, added."""
 
-    def method(lists: Sequence[CandidateList], calibration: Calibration) -> dict[int, float]:
+    def method(trial: Trial, calibration: Calibration) -> dict[int, float]:
         return {
             asset_id: sum(weights.get(name, 1.0) * value for name, value in voices.items())
-            for asset_id, voices in _voices(lists, calibration).items()
+            for asset_id, voices in _voices(trial.lists, calibration).items()
         }
 
     return method
@@ -235,7 +235,7 @@ def _ndcg(made: Sequence[Trial], method: Method, calibration: Calibration) -> fl
 
 def _ranked(trial: Trial, method: Method, calibration: Calibration) -> list[tuple[int, float]]:
     """Asset and truth, best first, without what nobody knows."""
-    scores = method(trial.lists, calibration)
+    scores = method(trial, calibration)
     order = sorted(scores, key=lambda asset_id: (-scores[asset_id], asset_id))
     return [(one, trial.asset_truth[one]) for one in order if not np.isnan(trial.asset_truth[one])]
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +22,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from search.candidates import CandidateList, Evidence
+from search.candidates import Background, CandidateList, Evidence
 from search.errors import SpaceError
 
 SHIPPED = Path(__file__).parent / "spaces" / "weights"
@@ -56,6 +57,8 @@ class Calibration(Struct, frozen=True, kw_only=True, dict=True):
     matching: float | None = None  # below it nothing matches well; where nobody fitted it, the threshold
     log_size: float = 0.0  # log-odds of fused evidence per factor of ten in the library's size
     sizes: tuple[float, float] = (1.0, 1000.0)  # that it was fitted on; others count as the nearest of these
+    agreement: float = 0.0  # >= 0: log-odds of fused evidence per deviation by which a second sense agrees
+    together: tuple[float, float] = (1.0, 0.0)  # slope > 0 and shift: log-odds that all of several senses are right
     record: dict[str, str | float] = {}  # how it was fitted, for people
 
     def relevances(self, one: CandidateList) -> np.ndarray:
@@ -67,6 +70,15 @@ class Calibration(Struct, frozen=True, kw_only=True, dict=True):
         curve = self.curves.get(key(one)) or _FALLBACK_CURVES[one.evidence]
         return probability(log_odds(curve, one, scores))
 
+    def jointly(self, chances: Iterable[float]) -> float:
+        """Probabilities of senses -> evidence that all of them are right.
+
+        Their product ranks well, but it is too low: who has what is seen has what is said rather than others.
+        """
+        least, (slope, shift) = math.exp(-_MOST_LOG_ODDS), self.together
+        chance = min(max(math.prod(chances), least**2), 1 - least)
+        return 1.0 / (1.0 + math.exp(-slope * math.log(chance / (1 - chance)) - shift))
+
     def odds(self, size: int) -> float:
         """What fused evidence is worth in a library of `size` segments, as a factor of its odds.
 
@@ -74,6 +86,10 @@ class Calibration(Struct, frozen=True, kw_only=True, dict=True):
         """
         known = min(max(size, self.sizes[0]), self.sizes[1])
         return math.exp(self.log_size * (math.log10(known) - _USUAL_LOG_SIZE))
+
+    def agreed(self, apart: float) -> float:
+        """What it is worth that a second sense stands out so far (`search.fusion.agreements`), as a factor of odds."""
+        return math.exp(self.agreement * apart)
 
     def final(self, evidence: float, odds: float = 1.0) -> float:
         """Fused evidence in [0, 1] -> probability of relevance, strictly rising. `odds` as the method says."""
@@ -112,9 +128,13 @@ def log_odds(curve: Curve, one: CandidateList, scores: np.ndarray) -> np.ndarray
         complete = is_same(scores) if one.by_example else covered == 1
         values += curve.covered * covered + curve.complete * complete
     if background and one.evidence is Evidence.DENSE:
-        deviation = max(background.deviation, _LEAST_DEVIATION)
-        values += curve.standard * (scores - background.mean) / deviation + curve.mean * background.mean
+        values += curve.standard * deviations(background, scores) + curve.mean * background.mean
     return np.clip(values, -_MOST_LOG_ODDS, _MOST_LOG_ODDS)
+
+
+def deviations(background: Background, scores: np.ndarray) -> np.ndarray:
+    """How far scores stand out from the query's background, in its deviations."""
+    return (scores - background.mean) / max(background.deviation, _LEAST_DEVIATION)
 
 
 def share_of_words(scores: np.ndarray, terms: int, size: int) -> np.ndarray:
@@ -148,6 +168,8 @@ def decode(text: str | bytes) -> Calibration:
         raise SpaceError("the space's calibration does not rise; fit it again")
     if any(min(one.score, one.standard, one.covered, one.complete) < 0 for one in calibration.curves.values()):
         raise SpaceError("the space's calibration falls with the score; fit it again")
+    if calibration.agreement < 0 or calibration.together[0] <= 0:
+        raise SpaceError("the space's calibration falls where senses agree; fit it again")
     return calibration
 
 

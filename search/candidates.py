@@ -13,6 +13,31 @@ from msgspec import Struct
 from search.results import Signal, Why
 
 
+class Sense(StrEnum):
+    """What signals tell of: those of one sense lie in one place of a space."""
+
+    SEEN = "seen"
+    SAID = "said"
+    HEARD = "heard"
+
+    @property
+    def signals(self) -> frozenset[Signal]:
+        """All of this sense."""
+        return _SIGNALS[self]
+
+    @classmethod
+    def of(cls, signal: Signal) -> Sense:
+        """The one that a signal belongs to."""
+        return next(sense for sense in cls if signal in sense.signals)
+
+
+_SIGNALS = {
+    Sense.SEEN: frozenset({Signal.IMAGE, Signal.FRAME}),
+    Sense.SAID: frozenset({Signal.SPEECH, Signal.TEXT}),
+    Sense.HEARD: frozenset({Signal.SOUND}),
+}
+
+
 class Evidence(StrEnum):
     """How a candidate was found."""
 

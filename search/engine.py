@@ -90,12 +90,12 @@ class SearchEngine:
         ranked = [one for one in fusion.ranking if one[0] not in shown]
         page = ranked[: query.limit]
         hits = self._hits(fusion, [asset_id for asset_id, _ in page], resolved.words, cursor)
-        if resolved.words and (self.settings.rerank if query.rerank is None else query.rerank):
+        if resolved.text and (self.settings.rerank if query.rerank is None else query.rerank):
             # Within the page only, so that cursors go on where the ranking left off.
-            hits = self._asker.rerank(serving, resolved.words, hits, only_wins=query.rerank is None)
+            hits = self._asker.rerank(serving, resolved.text, hits, only_wins=query.rerank is None)
         self._recent.note(query)
         return SearchResult(
-            query=_as_understood(query),
+            query=_as_understood(query, resolved),
             hits=hits,
             matched=fusion.matched,
             confident=fusion.confident,
@@ -124,10 +124,11 @@ class SearchEngine:
         self, serving: Serving, resolved: Resolved, wanted: int, cursor: Cursor | None, shown: set[int]
     ) -> Fusion:
         """At least `wanted` assets not shown where so many exist: looks deeper until they are there."""
+        together = [aspect.sense for aspect in resolved.aspects]
         depth = max(MIN_DEPTH, CANDIDATES_PER_HIT * (wanted + len(shown)))
         while True:
             lists = serving.retriever.retrieve(resolved, depth, cursor.newest_segment if cursor else None)
-            fusion = Fusion(lists, serving.calibration, self.settings.max_moments)
+            fusion = Fusion(lists, serving.calibration, self.settings.max_moments, together)
             fresh = sum(asset_id not in shown for asset_id, _ in fusion.ranking)
             if fresh >= wanted or all(one.complete for one in lists):
                 return fusion
@@ -200,11 +201,12 @@ def _rounded(value: float) -> float:
     return round(value, 6)
 
 
-def _as_understood(query: Query) -> dict[str, Any]:
+def _as_understood(query: Query, resolved: Resolved) -> dict[str, Any]:
     """The query as JSON shows it: pictures and sounds are named, not repeated."""
     return {
         "text": query.text,
         "parts": [_part(part) for part in query.parts],
+        "aspects": [msgspec.to_builtins(aspect) for aspect in resolved.aspects],
         "phrases": list(query.phrases),
         "unwanted_phrases": list(query.unwanted_phrases),
         "filters": msgspec.to_builtins(query.filters),

@@ -11,16 +11,20 @@ Knows no database, no index and no space.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from search.calibration import FALLBACK, Calibration
-from search.candidates import Candidate, CandidateList, Evidence, ScoredAsset, ScoredMoment
+import numpy as np
+
+from search.calibration import FALLBACK, Calibration, deviations
+from search.candidates import Candidate, CandidateList, Evidence, ScoredAsset, ScoredMoment, Sense
 from search.moments import Weighed, merge
 from search.results import Signal, Why
 
 Highlights = Mapping[int, tuple[tuple[int, int], ...]]
 _NO_HIGHLIGHTS: Highlights = {}
 MOST_MOMENTS = 20
+AGREES_FROM = 1.5  # deviations above the background from which a second sense says more than chance does
+_UNKNOWN = 1e-4  # relevance where a sense has nothing to say
 WORDS = "words"  # how `Why` names what full text found
 
 
@@ -34,14 +38,39 @@ def library_size(lists: Sequence[CandidateList]) -> int:
     return sum(one.background.size for one in lists if one.background and one.evidence is Evidence.DENSE)
 
 
+def agreements(lists: Sequence[CandidateList]) -> dict[int, float]:
+    """By asset, how far a second sense stands out from the query's background, in deviations above AGREES_FROM.
+
+    Who asks for what is seen while something is said gets a little of each from many assets; that one has
+    much of both is no chance. An asset that isn't in here agrees with nothing.
+    """
+    best: dict[int, dict[Sense, float]] = {}
+    for one in lists:
+        if one.background is None or one.evidence is not Evidence.DENSE or one.by_example:
+            continue  # an example shows one thing
+        sense = Sense.of(one.signal)
+        scores = np.array([candidate.score for candidate in one.candidates], dtype=np.float64)
+        for candidate, apart in zip(one.candidates, deviations(one.background, scores).tolist(), strict=True):
+            if apart <= AGREES_FROM:
+                break  # they fall
+            found = best.setdefault(candidate.asset_id, {})
+            found[sense] = max(apart, found.get(sense, 0.0))
+    return {asset_id: sorted(found.values())[-2] - AGREES_FROM for asset_id, found in best.items() if len(found) > 1}
+
+
 class Fusion:
     """The ranking of everything that the lists propose; moments are made for those that are shown.
 
-    `ranking` holds `(asset id, relevance)`, best first, ties by id.
+    `ranking` holds `(asset id, relevance)`, best first, ties by id. Where senses are wanted `together`, an asset is
+    right if each of them finds it; else if any signal does.
     """
 
     def __init__(
-        self, lists: Sequence[CandidateList], calibration: Calibration = FALLBACK, most_moments: int = MOST_MOMENTS
+        self,
+        lists: Sequence[CandidateList],
+        calibration: Calibration = FALLBACK,
+        most_moments: int = MOST_MOMENTS,
+        together: Sequence[Sense] = (),
     ) -> None:
         self._calibration = calibration
         self._most_moments = most_moments
@@ -54,9 +83,21 @@ class Fusion:
                 if relevance > voices.get(one.signal, 0.0):
                     voices[one.signal] = relevance
         self._odds = calibration.odds(library_size(lists))
-        joined = [(noisy_or(voices.values()), asset_id) for asset_id, voices in witnesses.items()]
+        agreeing = agreements(lists) if calibration.agreement and not together else {}
+        least = {sense: self._least(sense) for sense in together}
+        joined = []
+        for asset_id, voices in witnesses.items():
+            evidence = calibration.jointly(_chances(voices, least)) if together else noisy_or(voices.values())
+            odds = self._odds * calibration.agreed(agreeing[asset_id]) if asset_id in agreeing else self._odds
+            joined.append((calibration.final(evidence, odds), asset_id))
         joined.sort(key=lambda one: (-one[0], one[1]))
-        self.ranking = [(asset_id, calibration.final(evidence, self._odds)) for evidence, asset_id in joined]
+        self.ranking = [(asset_id, relevance) for relevance, asset_id in joined]
+
+    def _least(self, sense: Sense) -> float:
+        """What a sense says of an asset that it does not propose: at most what it says of the last that it does, and
+        nothing where it has proposed all."""
+        cut = (found[-1] for one, found in self._lists if one.signal in sense.signals and found and not one.complete)
+        return max(cut, default=_UNKNOWN)
 
     @property
     def confident(self) -> bool:
@@ -131,6 +172,13 @@ def _why(
         rank=place,
         highlights=highlights,
     )
+
+
+def _chances(voices: Mapping[Signal, float], least: Mapping[Sense, float]) -> Iterator[float]:
+    """How likely each wanted sense is right."""
+    for sense, low in least.items():
+        found = [voice for signal, voice in voices.items() if signal in sense.signals]
+        yield noisy_or(found) if found else low
 
 
 def _weighed(found: Sequence[_Found]) -> Weighed:

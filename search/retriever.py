@@ -12,7 +12,8 @@ from typing import Protocol
 import numpy as np
 from msgspec import Struct
 
-from search.candidates import Background, Candidate, CandidateList, Evidence
+from search.aspects import Aspect, aspects_of
+from search.candidates import Background, Candidate, CandidateList, Evidence, Sense
 from search.catalog import embeddings, segments, text
 from search.catalog.database import Connection, Database
 from search.catalog.places import Place, places
@@ -30,8 +31,6 @@ BACKGROUND_SAMPLE = 512
 # An unwanted part pulls half as strongly as a wanted one pushes: at full strength it also drives away what
 # is wanted (docs/benchmarks.md: P@20 0.35 at a half, 0.31 at one, 0.34 without).
 UNWANTED_STRENGTH = 0.5
-# Signals whose stored vectors live in one place of a space and may so be compared with each other.
-_ALIKE = (frozenset({Signal.IMAGE, Signal.FRAME}), frozenset({Signal.SPEECH, Signal.TEXT}), frozenset({Signal.SOUND}))
 
 
 class HasPartitions(Protocol):
@@ -47,9 +46,11 @@ class Resolved(Struct, frozen=True):
 
     vectors: Mapping[Signal, np.ndarray]  # (d,) float32, unit length; signals without one are not searched
     by_example: bool  # pictures, sounds and references outweigh the text
-    words: str
+    text: str  # all that was asked for in words
+    words: str  # what full text looks for
     condition: Condition | None
     excluded_assets: frozenset[int]
+    aspects: tuple[Aspect, ...] = ()  # that an asset must have together; none: whatever a signal finds
 
 
 class Retriever:
@@ -65,15 +66,15 @@ class Retriever:
 
     def resolve(self, query: Query) -> Resolved:
         """Run the encoders. Raises NotFoundError for a reference to nothing."""
-        vectors: dict[Signal, np.ndarray] = {}
-        for part, found in zip(query.parts, self._embed(query.parts), strict=True):
-            for signal, vector in found.items():
-                vectors[signal] = vectors.get(signal, 0) + _strength(part) * vector
+        aspects = _aspects(query.parts)
+        vectors = embed_aspects(self._space, aspects) if aspects else self._joined(query.parts)
         wanted = [part.text for part in query.parts if part.text and part.weight > 0]
+        said = [aspect.text for aspect in aspects if aspect.sense is Sense.SAID] if aspects else wanted
         return Resolved(
             vectors={signal: unit_rows(vector[None])[0] for signal, vector in vectors.items() if np.any(vector)},
             by_example=_by_example(query.parts),
-            words=" ".join((*wanted, *query.phrases)),
+            text=" ".join((*wanted, *query.phrases)),
+            words=" ".join((*said, *query.phrases)),
             condition=all_of(
                 condition_of(query.filters),
                 *(Says(phrase) for phrase in query.phrases),
@@ -84,6 +85,7 @@ class Retriever:
                 for part in query.parts
                 if part.reference and (reference := parse_reference(part.reference)).start_seconds is None
             ),
+            aspects=aspects,
         )
 
     def retrieve(self, resolved: Resolved, depth: int, newest_segment: int | None = None) -> list[CandidateList]:
@@ -111,6 +113,14 @@ class Retriever:
             for one in found
         ]
 
+    def _joined(self, parts: Sequence[Part]) -> dict[Signal, np.ndarray]:
+        """One vector per signal for all parts."""
+        vectors: dict[Signal, np.ndarray] = {}
+        for part, found in zip(parts, self._embed(parts), strict=True):
+            for signal, vector in found.items():
+                vectors[signal] = vectors.get(signal, 0) + _strength(part) * vector
+        return vectors
+
     def _embed(self, parts: Sequence[Part]) -> list[Mapping[Signal, np.ndarray]]:
         """Each part's vector per signal; texts go through the encoder together."""
         texts = [part.text for part in parts if part.text is not None]
@@ -133,11 +143,11 @@ class Retriever:
             ids, rows = embeddings.vectors_of(connection, self._space_id, [segment.id for segment in touched])
         held = dict(zip(ids.tolist(), rows, strict=True))
         vectors: dict[Signal, np.ndarray] = {}
-        for alike in _ALIKE:
-            found = [held[segment.id] for segment in touched if segment.signal in alike and segment.id in held]
+        for sense in Sense:
+            found = [held[segment.id] for segment in touched if segment.signal in sense.signals and segment.id in held]
             if found:
                 mean = unit_rows(np.array(found, np.float32).mean(axis=0)[None])[0]
-                vectors |= dict.fromkeys(alike, mean)
+                vectors |= dict.fromkeys(sense.signals, mean)
         if not vectors:
             raise NotFoundError(f"there is nothing searchable at {text_reference!r}: see `medley status`")
         return vectors
@@ -194,6 +204,17 @@ class Retriever:
             return kept.vectors
 
 
+def embed_aspects(space: Space, aspects: Sequence[Aspect]) -> dict[Signal, np.ndarray]:
+    """For each signal, the `(d,)` vector of the aspect that it can show."""
+    rows = _rows(space.embed_query_text([aspect.text for aspect in aspects]), len(aspects))
+    return {
+        signal: vector
+        for aspect, found in zip(aspects, rows, strict=True)
+        for signal, vector in found.items()
+        if signal in aspect.sense.signals
+    }
+
+
 class _Sample(Struct, frozen=True):
     size: int  # of the partition when it was drawn
     vectors: np.ndarray
@@ -210,6 +231,11 @@ class _Found(Struct, frozen=True):
 def _strength(part: Part) -> float:
     """Parts are joined as vectors: within a signal this ranks as joining their log-odds does, and costs one search."""
     return part.weight * UNWANTED_STRENGTH if part.weight < 0 else part.weight
+
+
+def _aspects(parts: Sequence[Part]) -> tuple[Aspect, ...]:
+    """Only of a query of plain words: who gives weights or examples has taken it apart already."""
+    return aspects_of(parts[0].text) if len(parts) == 1 and parts[0].text and parts[0].weight > 0 else ()
 
 
 def _by_example(parts: Sequence[Part]) -> bool:

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from search.calibration import FALLBACK, Calibration, Curve, decode, encode, for_space, share_of_words
-from search.candidates import Background, Candidate, CandidateList, Evidence
+from search.candidates import Background, Candidate, CandidateList, Evidence, Sense
 from search.errors import SpaceError
 from search.results import Signal
-from training.calibration import confident_threshold, fit_curve, matching_threshold, rising_map
+from training.calibration import confident_threshold, fit_curve, matching_threshold, rising_map, weight_of_together
+from training.trials import Trial
 
 
 def listed(scores, size=1000, mean=0.0, deviation=0.1, evidence=Evidence.DENSE, terms=2) -> CandidateList:
@@ -133,6 +134,47 @@ def test_no_word_can_be_rarer_than_the_partition_says():
     assert share_of_words(np.array([8.0]), terms=2, size=1) == pytest.approx(1.0)
 
 
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=3), st.floats(0.2, 3), st.floats(-5, 9))
+def test_several_senses_are_as_likely_as_was_fitted_and_rise_with_each(chances, slope, shift):
+    plain, fitted = FALLBACK, replace(FALLBACK, together=(slope, shift))
+    assert 0 < fitted.jointly(chances) < 1
+    assert fitted.jointly(chances) <= fitted.jointly([1.0, *chances[1:]]) + 1e-12
+    if all(0.01 < chance < 0.99 for chance in chances):
+        assert plain.jointly(chances) == pytest.approx(np.prod(chances))
+
+
+def test_what_has_all_that_is_asked_for_is_as_likely_as_trials_say():
+    random = np.random.default_rng(2)
+
+    def found(signal: Signal, chances: np.ndarray) -> CandidateList:
+        scores = np.log(chances / (1 - chances)).tolist()
+        return replace(listed(scores, size=1), signal=signal)
+
+    def trial() -> Trial:
+        chances = random.uniform(0.05, 0.95, (2, 2))
+        products = chances.prod(axis=0)
+        # Their product is four times too low, in odds.
+        right = (random.random(2) < 4 * products / (1 + 3 * products)).astype(float)
+        truth = dict(enumerate(right.tolist(), start=1))
+        return Trial(
+            sort="two signals",
+            text="",
+            present=True,
+            size=2,
+            lists=[found(Signal.FRAME, chances[0]), found(Signal.SPEECH, chances[1])],
+            together=(Sense.SEEN, Sense.SAID),
+            asset_truth=truth,
+            segment_truth=truth,
+        )
+
+    curve = Curve(intercept=0, score=1)
+    plain = replace(FALLBACK, curves={"frame/text": curve, "speech/text": curve})
+    slope, shift = weight_of_together([trial() for _ in range(1000)], plain)
+    assert slope == pytest.approx(1, abs=0.2)
+    assert shift == pytest.approx(np.log(4), abs=0.4)
+    assert weight_of_together([], plain) == (1.0, 0.0)
+
+
 def test_a_calibration_survives_being_stored():
     calibration = Calibration(
         fingerprint="x",
@@ -154,6 +196,8 @@ def test_a_calibration_survives_being_stored():
         '{"fingerprint":"x","curves":{},"fused":[[0,1],[1,0]],"threshold":0.5}',
         '{"fingerprint":"x","curves":{"a":{"intercept":0,"score":-1}},"fused":[[0,0],[1,1]],"threshold":0.5}',
         '{"fingerprint":"x","curves":{"a":{"intercept":0,"complete":-1}},"fused":[[0,0],[1,1]],"threshold":0.5}',
+        '{"fingerprint":"x","curves":{},"fused":[[0,0],[1,1]],"threshold":0.5,"agreement":-1}',
+        '{"fingerprint":"x","curves":{},"fused":[[0,0],[1,1]],"threshold":0.5,"together":[0,1]}',
     ],
 )
 def test_a_damaged_calibration_is_refused_with_what_to_do(text):

@@ -17,9 +17,12 @@ from catalog_world import add_library, result
 from PIL import Image
 
 from api.cli import COMMANDS, medley, run
+from api.cli.output import print_result
+from api.examples import ANSWERS
 from search.catalog import assets, queue, sources
 from search.catalog.database import Database
 from search.catalog.records import FoundFile
+from search.results import SearchResult
 from search.settings import Settings
 
 Run = Callable[..., tuple[int, str, str]]
@@ -57,6 +60,18 @@ def with_failure(home: Path, sqlite_url: str) -> str:
         queue.quarantine(connection, "test", asset_id, "is an empty file")
     database.close()
     return name
+
+
+def test_a_search_says_how_its_query_was_taken_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    example = msgspec.convert(ANSWERS["post", "/v1/search"], SearchResult)
+    print_result(example)
+    assert "together" not in capsys.readouterr().out
+    aspects = [{"text": "a \x1b[31mboat", "sense": "seen"}, {"text": "noon", "sense": "said"}]
+    print_result(msgspec.structs.replace(example, query={"text": "", "aspects": aspects}))
+    shown = capsys.readouterr().out
+    assert shown.startswith("Looked for together: seen ")
+    assert "said 'noon'" in shown
+    assert "\x1b" not in shown
 
 
 def test_status_says_what_was_left_out_of_searchable_files(home: Path, sqlite_url: str, medley_run: Run) -> None:

@@ -67,6 +67,21 @@ def test_what_is_spoken_is_a_moment_with_its_time(engine: SearchEngine, library:
     assert best.text == "the train to paris leaves at ten"
 
 
+def test_what_is_seen_while_something_is_said_is_found_by_both(engine: SearchEngine, library: WordLibrary) -> None:
+    def video(name: str, seen: str, said: str) -> int:
+        return library.add(f"/media/{name}", "video", [(Signal.FRAME, seen, 0.0, 8.0), (Signal.SPEECH, said, 0.0, 8.0)])
+
+    video("match.mp4", "dog beach", "football and nothing else today")
+    video("office.mp4", "desk lamp", "taxes and fractions")
+    wanted = video("walk.mp4", "dog beach sea", "taxes again they rise")
+    engine.serving.follower.catch_up()
+    result = engine.search(parse_query("dog beach while someone talks about taxes"))
+    assert result.hits[0].asset.id == str(wanted)
+    assert result.query["aspects"] == [{"text": "dog beach", "sense": "seen"}, {"text": "taxes", "sense": "said"}]
+    assert {why.signal for moment in result.hits[0].moments for why in moment.why} == {"frame", "speech", "words"}
+    assert result.hits[0].relevance > 2 * result.hits[1].relevance
+
+
 def test_touching_segments_of_a_video_are_one_moment(engine: SearchEngine, library: WordLibrary) -> None:
     library.add(
         "/media/film.mp4",

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from search.calibration import FALLBACK, Calibration, Curve
-from search.candidates import Background, Candidate, CandidateList, Evidence
-from search.fusion import Fusion, fuse, noisy_or
+from search.calibration import FALLBACK, Calibration, Curve, probability
+from search.candidates import Background, Candidate, CandidateList, Evidence, Sense
+from search.fusion import AGREES_FROM, Fusion, agreements, fuse, noisy_or
 from search.results import Signal
 
 CALIBRATION = Calibration(
@@ -55,6 +55,55 @@ def test_an_asset_that_two_signals_confirm_stands_above_one_that_a_single_signal
     seen = dense(Signal.FRAME, [(1, 0.55), (2, 0.55)])
     said = dense(Signal.SPEECH, [(2, 0.5)], first_segment=50)
     assert [asset.asset_id for asset in fuse([seen, said], CALIBRATION)] == [2, 1]
+
+
+def test_who_asks_for_two_things_at_once_finds_what_has_both_before_what_has_more_of_one():
+    # Asset 1 is the best to see, 2 the best to hear said; 3 has nearly as much of both.
+    seen = dense(Signal.FRAME, [(1, 0.42), (3, 0.36), (4, 0.1)])
+    said = dense(Signal.SPEECH, [(2, 0.42), (3, 0.34), (5, 0.1)], first_segment=50)
+    unaware = [asset.asset_id for asset in fuse([seen, said], CALIBRATION)]
+    agreeing = Fusion([seen, said], replace(CALIBRATION, agreement=1.0))
+    assert unaware[:2] == [3, 1]
+    assert agreements([seen, said]) == {3: pytest.approx(3.4 - AGREES_FROM)}
+    by_asset, before = dict(agreeing.ranking), dict(Fusion([seen, said], CALIBRATION).ranking)
+    assert by_asset[3] > before[3] + 0.2
+    assert all(by_asset[other] == before[other] for other in (1, 2, 4, 5))
+
+
+def test_what_must_come_together_is_as_likely_as_all_of_it():
+    seen = dense(Signal.FRAME, [(1, 0.9), (3, 0.6), (4, 0.1)])
+    said = dense(Signal.SPEECH, [(2, 0.9), (3, 0.6), (5, 0.1)], first_segment=50)
+    fusion = Fusion([seen, said], CALIBRATION, together=(Sense.SEEN, Sense.SAID))
+    relevance = dict(fusion.ranking)
+    assert fusion.ranking[0][0] == 3
+    assert relevance[3] == pytest.approx(probability(1.0) ** 2)
+    # Nobody heard asset 1 say anything: it is at most as likely as the last that was heard.
+    assert relevance[1] == pytest.approx(probability(4.0) * probability(-4.0))
+    assert relevance[4] < 0.001
+
+
+def test_who_says_nothing_at_all_is_not_taken_for_the_only_one_that_does():
+    seen = dense(Signal.FRAME, [(1, 0.9), (2, 0.8)])
+    said = replace(words([(2, 9.0)], first_segment=50), complete=True)
+    relevance = dict(Fusion([seen, said], CALIBRATION, together=(Sense.SEEN, Sense.SAID)).ranking)
+    assert relevance[2] > 0.5
+    assert relevance[1] < 0.001
+
+
+def test_a_sense_that_has_nothing_to_say_leaves_little_but_an_order():
+    seen = dense(Signal.FRAME, [(1, 0.9), (2, 0.6)])
+    fusion = Fusion([seen], CALIBRATION, together=(Sense.SEEN, Sense.HEARD))
+    assert [asset_id for asset_id, _ in fusion.ranking] == [1, 2]
+    assert not fusion.confident
+
+
+def test_a_second_picture_or_a_second_list_of_words_is_no_second_sense():
+    photo, frame = dense(Signal.IMAGE, [(1, 0.5)]), dense(Signal.FRAME, [(1, 0.5)], first_segment=9)
+    said, written = dense(Signal.SPEECH, [(1, 0.5)]), dense(Signal.TEXT, [(1, 0.5)], first_segment=9)
+    assert agreements([photo, frame]) == agreements([said, written]) == {}
+    assert agreements([said, words([(1, 9.0)], first_segment=20)]) == {}
+    assert agreements([photo, said])
+    assert agreements([replace(one, by_example=True) for one in (photo, said)]) == {}, "an example shows one thing"
 
 
 def test_words_and_meaning_of_the_same_passage_are_one_witness():

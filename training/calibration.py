@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
-from search.calibration import SHIPPED, Calibration, Curve, encode, is_same, key, share_of_words
+from search.calibration import SHIPPED, Calibration, Curve, deviations, encode, is_same, key, share_of_words
 from search.candidates import Background, Candidate, CandidateList, Evidence
-from search.fusion import Fusion, library_size
+from search.fusion import Fusion, agreements, library_size
 from search.results import Signal
 from search.settings import Settings
 from search.spaces.registry import open_space
@@ -27,13 +27,14 @@ from search.spaces.space import Space
 from search.spaces.specification import StarterSpecification, decode
 from training.logistic import newton
 from training.mixed import Contents, questions, read_contents
-from training.trials import Trial, trials
+from training.trials import OF_TWO, Trial, trials
 
 SIZES = (20, 40, 120, 350, 700)
 PER_LIBRARY = 120
 LOOK_AT = 10  # candidates of each list: further down nearly nothing is right, and the curve would fit nothing else
 BEST = 3  # hits that decide whether anything matches well
 SHOWN = 10  # hits whose probability must be honest
+UNLIKELY = 1e-4
 LEAST_SIZE = 12  # smaller partitions count as this: four frames beside many photos are no library of four things
 KNOTS = 12
 # Of confident best hits. 0.8 is promised; the rest is for libraries unlike these, and because the image head has
@@ -71,9 +72,10 @@ def fit(space: Space, contents: Contents, random: np.random.Generator) -> Calibr
 
 def fit_to(made: Sequence[Trial], fingerprint: str, example_curves: Mapping[str, Curve]) -> Calibration:
     """The calibration of trials that are at hand."""
-    curves = fit_curves([one for one in made if one.sort != "two signals"]) | dict(example_curves)
+    curves = fit_curves([one for one in made if one.sort not in OF_TWO]) | dict(example_curves)
     plain = Calibration(fingerprint=fingerprint, curves=curves, fused=((0.0, 0.0), (1.0, 1.0)), threshold=0.5)
-    sized = structs.replace(plain, **size_of_evidence(made, plain))
+    joint = structs.replace(plain, together=weight_of_together(made, plain))
+    sized = structs.replace(joint, **weights_of_evidence(made, joint))
     evidence, truth = shown(made, sized)
     fitted = structs.replace(sized, fused=rising_map(evidence, truth))
     relevances, right, present = best_hits(made, fitted)
@@ -101,28 +103,50 @@ def fit_curves(made: Sequence[Trial]) -> dict[str, Curve]:
     return {name: fitted[_pool(name)] for name in {key(one) for trial in made for one in trial.lists}}
 
 
-def size_of_evidence(made: Sequence[Trial], plain: Calibration) -> dict[str, Any]:
-    """How the library's size weighs on fused evidence: `log_size` and `sizes` of a calibration."""
-    rows: list[tuple[float, float]] = []
+def weight_of_together(made: Sequence[Trial], plain: Calibration) -> tuple[float, float]:
+    """What the product of several senses' probabilities says of all of them being right: slope and shift."""
+    found = [hit for trial in made if trial.together for hit in _log_odds(trial, plain)]
+    if not found:
+        return plain.together
+    (slope,), shift = logistic(np.array([[said] for _, said, _ in found]), np.array([truth for *_, truth in found]))
+    return (float(slope), shift) if slope > 0 else plain.together
+
+
+def weights_of_evidence(made: Sequence[Trial], plain: Calibration) -> dict[str, Any]:
+    """How the library's size and the agreement of senses weigh on fused evidence: fields of a calibration."""
+    rows: list[tuple[float, float, float]] = []
     truths: list[float] = []
     for trial in made:
         size = np.log10(max(1, library_size(trial.lists)))
-        for asset_id, relevance in _known(trial, plain)[:BEST]:
-            kept = min(max(relevance, 1e-4), 1 - 1e-4)
-            rows.append((float(np.log(kept / (1 - kept))), float(size)))
-            truths.append(trial.asset_truth[asset_id])
+        agreeing = agreements(trial.lists)
+        for asset_id, said, truth in _log_odds(trial, plain):
+            agreement = 0.0 if trial.together else agreeing.get(asset_id, 0.0)
+            rows.append((said, float(size), agreement))
+            truths.append(truth)
     features = np.array(rows)
-    (certainty, weight), _ = logistic(features, np.array(truths))
+    (certainty, weight, agreement), _ = logistic(features, np.array(truths))
     # In units of the evidence's own log-odds, which the map that follows may stretch.
     return {
         "log_size": float(weight / certainty),
         "sizes": (float(10 ** features[:, 1].min()), float(10 ** features[:, 1].max())),
+        "agreement": max(0.0, float(agreement / certainty)),
     }
 
 
-def _known(trial: Trial, calibration: Calibration) -> list[tuple[int, float]]:
+def _log_odds(trial: Trial, calibration: Calibration) -> list[tuple[int, float, float]]:
+    """Of the best hits: asset, log-odds, and whether it is right. Those that hardly count are all alike."""
+    least = UNLIKELY**2 if trial.together else UNLIKELY
+    best = [(asset_id, min(max(said, least), 1 - UNLIKELY)) for asset_id, said in known(trial, calibration)[:BEST]]
+    return [(asset_id, float(np.log(said / (1 - said))), trial.asset_truth[asset_id]) for asset_id, said in best]
+
+
+def known(trial: Trial, calibration: Calibration) -> list[tuple[int, float]]:
     """The ranking without what nobody knows."""
-    return [hit for hit in Fusion(trial.lists, calibration).ranking if not np.isnan(trial.asset_truth[hit[0]])]
+    return [
+        hit
+        for hit in Fusion(trial.lists, calibration, together=trial.together).ranking
+        if not np.isnan(trial.asset_truth[hit[0]])
+    ]
 
 
 Features = tuple[float, float, float, float, float, float]  # score, standard, mean, log size, covered, complete
@@ -149,7 +173,7 @@ def features_of(one: CandidateList, candidate: Candidate) -> Features:
     if one.evidence is Evidence.WORDS:
         share = float(share_of_words(np.array(candidate.score), one.terms, max(1, background.size)))
         return share, 0.0, 0.0, size, covered, complete
-    standard = (candidate.score - background.mean) / max(background.deviation, 1e-3)
+    standard = float(deviations(background, np.array(candidate.score)))
     return candidate.score, standard, background.mean, size, covered, complete
 
 
@@ -215,7 +239,7 @@ def shown(made: Sequence[Trial], calibration: Calibration) -> tuple[np.ndarray, 
     """Relevance and truth of the first hits of every trial, as far as the truth is known."""
     relevances, truths = [], []
     for trial in made:
-        for asset_id, relevance in _known(trial, calibration)[:SHOWN]:
+        for asset_id, relevance in known(trial, calibration)[:SHOWN]:
             relevances.append(relevance)
             truths.append(trial.asset_truth[asset_id])
     return np.array(relevances), np.array(truths)
@@ -225,9 +249,9 @@ def best_hits(made: Sequence[Trial], calibration: Calibration) -> tuple[np.ndarr
     """Relevance and truth of each trial's best hit whose truth is known; and whether there is an answer at all."""
     relevances, truths, present = [], [], []
     for trial in made:
-        if known := _known(trial, calibration):
-            relevances.append(known[0][1])
-            truths.append(trial.asset_truth[known[0][0]])
+        if hits := known(trial, calibration):
+            relevances.append(hits[0][1])
+            truths.append(trial.asset_truth[hits[0][0]])
             present.append(trial.present)
     return np.array(relevances), np.array(truths), np.array(present, bool)
 

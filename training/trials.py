@@ -12,15 +12,19 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from msgspec import Struct
 
-from search.candidates import Background, Candidate, CandidateList, Evidence
+from search.aspects import Aspect, aspects_of
+from search.candidates import Background, Candidate, CandidateList, Evidence, Sense
 from search.catalog.text import terms_of
 from search.coverage import Coverage
 from search.results import Signal
+from search.retriever import embed_aspects
 from search.spaces.space import Space
 from training.mixed import Contents, Question
 
 DEPTH = 50
 SAMPLE = 512
+# Asking for what is seen and said at once: with a cue that tells which is which, and without.
+OF_TWO = {"two signals": "{} while someone says {}", "two signals, no cue": "{}. {}"}
 _TALKS = 0.5  # of recordings and videos, as long as there is any talk left
 _SHARES = {"photo": 0.45, "recording": 0.2, "sound": 0.1, "video": 0.25}
 
@@ -43,6 +47,7 @@ class Trial(Struct, frozen=True, kw_only=True):
     present: bool  # can the library answer?
     size: int  # assets
     lists: list[CandidateList]
+    together: tuple[Sense, ...] = ()  # senses that must all find it, see search/aspects.py
     asset_truth: Mapping[int, float]
     segment_truth: Mapping[int, float]
 
@@ -65,16 +70,19 @@ def trials(
         vectors = space.embed_query_text([one.text for one in chosen])
         words = _WordIndex(library.texts)
         for place, question in enumerate(chosen):
-            of_signal = {signal: rows[place] for signal, rows in vectors.items()}
+            if aspects := aspects_of(question.text):
+                of_signal = embed_aspects(space, aspects)
+            else:
+                of_signal = {signal: rows[place] for signal, rows in vectors.items()}
             truth = _truths(library, question)
             everything = np.ones(len(library.rows), bool)
             if question.sort != "elsewhere":
-                yield _trial(contents, library, words, question, of_signal, truth, everything, present=True)
+                yield _trial(contents, library, words, question, aspects, of_signal, truth, everything, present=True)
             if question.also is None:
                 assets = _by_asset(library.assets, truth)
                 gone = [asset_id for asset_id, value in assets.items() if value != 0]
                 left = ~np.isin(library.assets, gone)
-                yield _trial(contents, library, words, question, of_signal, truth, left, present=False)
+                yield _trial(contents, library, words, question, aspects, of_signal, truth, left, present=False)
 
 
 def build(contents: Contents, size: int, random: np.random.Generator) -> Library:
@@ -140,8 +148,9 @@ def _of_two(contents: Contents, library: Library, asked: Sequence[Question], mos
         said = [by_text.get(contents.sentences[row][0]) for row in rows if contents.sorts[row] == "passage"]
         pair = [next(filter(None, seen), None), next(filter(None, said), None)]
         if pair[0] and pair[1] and len(found) < most:
-            text = f"{pair[0].text.rstrip(' .')} while someone says {pair[1].text}"
-            found.append(Question(sort="two signals", text=text, truth=pair[0].truth, also=pair[1].truth))
+            sort, wording = list(OF_TWO.items())[len(found) % 2]
+            text = wording.format(pair[0].text.rstrip(" ."), pair[1].text)
+            found.append(Question(sort=sort, text=text, truth=pair[0].truth, also=pair[1].truth))
     return found
 
 
@@ -174,19 +183,22 @@ def _trial(
     library: Library,
     words: _WordIndex,
     question: Question,
+    aspects: Sequence[Aspect],
     vectors: Mapping[Signal, np.ndarray],
     truth: np.ndarray,
     left: np.ndarray,
     present: bool,
 ) -> Trial:
-    coverage = Coverage(terms_of(question.text))
-    lists = [*_dense(contents, library, vectors, coverage, left), *words.search(library, question.text, coverage, left)]
+    said = " ".join(aspect.text for aspect in aspects if aspect.sense is Sense.SAID) if aspects else question.text
+    coverage = Coverage(terms_of(said))
+    lists = [*_dense(contents, library, vectors, coverage, left), *words.search(library, said, coverage, left)]
     return Trial(
         sort=question.sort,
         text=question.text,
         present=present,
         size=len(set(library.assets[left].tolist())),
         lists=lists,
+        together=tuple(aspect.sense for aspect in aspects),
         asset_truth=_by_asset(library.assets, truth),
         segment_truth=dict(enumerate(truth.tolist(), start=1)),
     )
@@ -206,7 +218,7 @@ def _dense(
             evidence=Evidence.DENSE,
             candidates=tuple(_candidate(library, places[place], float(scores[place]), coverage) for place in best),
             background=Background.of(scores[:SAMPLE], len(places)),
-            complete=True,
+            complete=len(places) <= DEPTH,
         )
 
 
@@ -251,5 +263,5 @@ class _WordIndex:
                     candidates=tuple(_candidate(library, place, score, coverage) for place, score in mine[:DEPTH]),
                     background=Background(int(((library.signals == signal) & left).sum()), 0.0, 0.0),
                     terms=len(terms),
-                    complete=True,
+                    complete=len(mine) <= DEPTH,
                 )

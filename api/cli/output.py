@@ -59,6 +59,9 @@ def print_result(result: SearchResult) -> None:
     if not result.hits:
         click.echo("Nothing found.")
         return
+    if aspects := result.query.get("aspects"):
+        parts = ", ".join(f"{aspect['sense']} {printable(aspect['text'])!r}" for aspect in aspects)
+        click.echo(f"Looked for together: {parts}")
     if not result.matched:
         click.echo("Nothing in your library matches well; these come closest:")
     elif not result.confident:

@@ -178,9 +178,15 @@ function summary(result) {
     return ["Nothing found. ", h("a", { href: "#/library" }, "What is in the library?")];
   }
   const time = `${Math.round(result.took_seconds * 1000)} ms`;
-  if (!result.matched) return [h("strong", {}, "Nothing in your library matches well."), ` These come closest (${time}).`];
+  const together = togetherWords(result.query.aspects);
+  if (!result.matched) return [h("strong", {}, "Nothing in your library matches well."), ` These come closest (${time})${together}.`];
   const found = count(result.hits.length, result.confident ? "result" : "possible result");
-  return [`${found}${result.next_cursor ? " and more" : ""} in ${time}`];
+  return [`${found}${result.next_cursor ? " and more" : ""} in ${time}${together}`];
+}
+
+// How a query of several things was taken apart, such as: ", seen “a dog” and said “taxes” together".
+function togetherWords(aspects = []) {
+  return aspects.length ? `, ${aspects.map((one) => `${one.sense} “${one.text}”`).join(" and ")} together` : "";
 }
 
 function suggest() {
