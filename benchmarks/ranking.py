@@ -20,12 +20,12 @@ import numpy as np
 
 from search.calibration import Calibration, for_space
 from search.candidates import CandidateList
-from search.fusion import Fusion, noisy_or
+from search.fusion import noisy_or
 from search.results import Signal
 from search.settings import Settings
 from search.spaces.registry import open_space
 from search.spaces.specification import StarterSpecification
-from training.calibration import PER_LIBRARY, SHOWN, SIZES, best_hits, known, shown
+from training.calibration import PER_LIBRARY, SHOWN, SIZES, best_hits, ranking, shown
 from training.mixed import questions, read_contents
 from training.trials import Trial, trials
 
@@ -96,7 +96,7 @@ def answers(made: Sequence[Trial], calibration: Calibration) -> dict[str, dict[s
     """By sort of question: what is answered with "nothing matches well", rightly and wrongly."""
     rows: dict[str, list[tuple[bool, bool, bool, float]]] = {}
     for trial in made:
-        hits = known(trial, calibration)
+        hits = ranking(trial, calibration)
         if hits:
             right = [trial.asset_truth[asset_id] == 1 for asset_id, _ in hits[:SHOWN]]
             # What is of another world is easier to refuse, and would hide how hard the rest is.
@@ -159,7 +159,7 @@ def maximum(trial: Trial, calibration: Calibration) -> dict[int, float]:
 
 def joined(trial: Trial, calibration: Calibration) -> dict[int, float]:
     """What search/fusion.py does."""
-    return dict(Fusion(trial.lists, calibration, together=trial.together).ranking)
+    return dict(ranking(trial, calibration))
 
 
 def joined_lists(trial: Trial, calibration: Calibration) -> dict[int, float]:
@@ -234,10 +234,10 @@ def _ndcg(made: Sequence[Trial], method: Method, calibration: Calibration) -> fl
 
 
 def _ranked(trial: Trial, method: Method, calibration: Calibration) -> list[tuple[int, float]]:
-    """Asset and truth, best first, without what nobody knows."""
+    """Asset and truth, best first."""
     scores = method(trial, calibration)
     order = sorted(scores, key=lambda asset_id: (-scores[asset_id], asset_id))
-    return [(one, trial.asset_truth[one]) for one in order if not np.isnan(trial.asset_truth[one])]
+    return [(one, trial.asset_truth[one]) for one in order]
 
 
 def evaluate(made: Sequence[Trial], method: Method, calibration: Calibration) -> dict[str, dict[str, float]]:
@@ -249,8 +249,8 @@ def evaluate(made: Sequence[Trial], method: Method, calibration: Calibration) ->
     for place, trial in enumerate(one for one in made if one.present):
         name = f"q{place}"
         right[name] = {str(asset_id): 1 for asset_id, value in trial.asset_truth.items() if value == 1}
-        ranking = _ranked(trial, method, calibration)
-        found[name] = {str(asset_id): 1.0 / (1 + rank) for rank, (asset_id, _) in enumerate(ranking)} or {"none": 0.0}
+        ranked = _ranked(trial, method, calibration)
+        found[name] = {str(asset_id): 1.0 / (1 + rank) for rank, (asset_id, _) in enumerate(ranked)} or {"none": 0.0}
         sorts[name] = trial.sort
     report = {}
     for sort in [*sorted(set(sorts.values())), "all"]:

@@ -31,6 +31,8 @@ SHIPPED = Path(__file__).parent / "spaces" / "weights"
 _MOST_LOG_ODDS = 9.0
 _LEAST_DEVIATION = 1e-3
 _USUAL_LOG_SIZE = 2.0  # where the factor of the library's size is one
+_USUAL_TERMS, _MOST_TERMS = 4, 12  # where the factor of the query's length is one, and where it stops to grow
+_NOT_ALONE, _ALONE = -2.0, -6.0  # log-odds of the best hits between which a hit that stands out gains
 _COPY = 0.97  # cosine from which a picture or a sound is the same again, resized or recompressed
 
 
@@ -57,6 +59,8 @@ class Calibration(Struct, frozen=True, kw_only=True, dict=True):
     matching: float | None = None  # below it nothing matches well; where nobody fitted it, the threshold
     log_size: float = 0.0  # log-odds of fused evidence per factor of ten in the library's size
     sizes: tuple[float, float] = (1.0, 1000.0)  # that it was fitted on; others count as the nearest of these
+    terms: float = 0.0  # log-odds of fused evidence per factor e in the number of the query's words, plus one
+    alone: float = 0.0  # >= 0: log-odds of fused evidence per log-odds that the best hits are worth less on average
     agreement: float = 0.0  # >= 0: log-odds of fused evidence per deviation by which a second sense agrees
     together: tuple[float, float] = (1.0, 0.0)  # slope > 0 and shift: log-odds that all of several senses are right
     record: dict[str, str | float] = {}  # how it was fitted, for people
@@ -79,13 +83,19 @@ class Calibration(Struct, frozen=True, kw_only=True, dict=True):
         chance = min(max(math.prod(chances), least**2), 1 - least)
         return 1.0 / (1.0 + math.exp(-slope * math.log(chance / (1 - chance)) - shift))
 
-    def odds(self, size: int) -> float:
-        """What fused evidence is worth in a library of `size` segments, as a factor of its odds.
+    def odds(self, size: int, terms: int, best: float) -> float:
+        """What fused evidence is worth to one query, as a factor of its odds.
 
-        Curves know their own partition only; but every signal of a large library has a chance to be wrong.
+        In a library of `size` segments: curves know their own partition only, but every signal of a large library has
+        a chance to be wrong. For a query of `terms` words (0: not asked with words): of what is right, a cosine says
+        the less the more was asked for. Where the best hits have log-odds of `best` on average (`mean_of_best`): a
+        hit above many that are worth nothing is no chance; where several are good, standing out says nothing.
         """
         known = min(max(size, self.sizes[0]), self.sizes[1])
-        return math.exp(self.log_size * (math.log10(known) - _USUAL_LOG_SIZE))
+        value = self.log_size * (math.log10(known) - _USUAL_LOG_SIZE)
+        if terms:
+            value += self.terms * log_terms(terms) + self.alone * loneliness(best)
+        return math.exp(value)
 
     def agreed(self, apart: float) -> float:
         """What it is worth that a second sense stands out so far (`search.fusion.agreements`), as a factor of odds."""
@@ -132,6 +142,16 @@ def log_odds(curve: Curve, one: CandidateList, scores: np.ndarray) -> np.ndarray
     return np.clip(values, -_MOST_LOG_ODDS, _MOST_LOG_ODDS)
 
 
+def log_terms(terms: int) -> float:
+    """How much longer than usual a query of so many words is, as a logarithm."""
+    return math.log((1 + min(terms, _MOST_TERMS)) / (1 + _USUAL_TERMS))
+
+
+def loneliness(best: float) -> float:
+    """How far the best hits stay below what counts as good, on average, in log-odds."""
+    return _NOT_ALONE - min(max(best, _ALONE), _NOT_ALONE)
+
+
 def deviations(background: Background, scores: np.ndarray) -> np.ndarray:
     """How far scores stand out from the query's background, in its deviations."""
     return (scores - background.mean) / max(background.deviation, _LEAST_DEVIATION)
@@ -168,8 +188,8 @@ def decode(text: str | bytes) -> Calibration:
         raise SpaceError("the space's calibration does not rise; fit it again")
     if any(min(one.score, one.standard, one.covered, one.complete) < 0 for one in calibration.curves.values()):
         raise SpaceError("the space's calibration falls with the score; fit it again")
-    if calibration.agreement < 0 or calibration.together[0] <= 0:
-        raise SpaceError("the space's calibration falls where senses agree; fit it again")
+    if min(calibration.agreement, calibration.alone) < 0 or calibration.together[0] <= 0:
+        raise SpaceError("the space's calibration falls where senses agree or a hit stands out; fit it again")
     return calibration
 
 

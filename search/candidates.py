@@ -80,7 +80,7 @@ class CandidateList(Struct, frozen=True, kw_only=True):
     candidates: tuple[Candidate, ...]
     background: Background | None = None
     by_example: bool = False  # asked with pictures, sounds or stored vectors rather than with text
-    terms: int = 0  # how many different words were looked for
+    terms: int = 0  # how many different words were asked for; of full text, looked for
     complete: bool = False  # nothing further would be found by looking deeper
 
 

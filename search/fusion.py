@@ -10,6 +10,7 @@ Knows no database, no index and no space.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -25,6 +26,7 @@ _NO_HIGHLIGHTS: Highlights = {}
 MOST_MOMENTS = 20
 AGREES_FROM = 1.5  # deviations above the background from which a second sense says more than chance does
 _UNKNOWN = 1e-4  # relevance where a sense has nothing to say
+_BEST = 5  # hits that tell whether the first of them stands alone
 WORDS = "words"  # how `Why` names what full text found
 
 
@@ -36,6 +38,17 @@ def noisy_or(relevances: Iterable[float]) -> float:
 def library_size(lists: Sequence[CandidateList]) -> int:
     """Segments in the partitions that were searched."""
     return sum(one.background.size for one in lists if one.background and one.evidence is Evidence.DENSE)
+
+
+def terms_asked(lists: Sequence[CandidateList]) -> int:
+    """How many different words were asked for; 0 where the query shows something."""
+    return 0 if any(one.by_example for one in lists) else max((one.terms for one in lists), default=0)
+
+
+def mean_of_best(evidence: Iterable[float]) -> float:
+    """The log-odds of the best hits on average, from the evidence for all: what `Calibration.odds` weighs."""
+    best = [min(max(one, _UNKNOWN), 1.0 - _UNKNOWN) for one in heapq.nlargest(_BEST, evidence)]
+    return sum(math.log(one / (1.0 - one)) for one in best) / len(best) if best else 0.0
 
 
 def agreements(lists: Sequence[CandidateList]) -> dict[int, float]:
@@ -82,14 +95,19 @@ class Fusion:
                 # What full text and vectors say about the same words is one witness, not two.
                 if relevance > voices.get(one.signal, 0.0):
                     voices[one.signal] = relevance
-        self._odds = calibration.odds(library_size(lists))
-        agreeing = agreements(lists) if calibration.agreement and not together else {}
         least = {sense: self._least(sense) for sense in together}
+        evidence = {
+            asset_id: calibration.jointly(_chances(voices, least)) if together else noisy_or(voices.values())
+            for asset_id, voices in witnesses.items()
+        }
+        # Nearly every asset lacks one of several senses, so that the best of them always stand alone.
+        best = 0.0 if together else mean_of_best(evidence.values())
+        self._odds = calibration.odds(library_size(lists), terms_asked(lists), best)
+        agreeing = agreements(lists) if calibration.agreement and not together else {}
         joined = []
-        for asset_id, voices in witnesses.items():
-            evidence = calibration.jointly(_chances(voices, least)) if together else noisy_or(voices.values())
+        for asset_id, value in evidence.items():
             odds = self._odds * calibration.agreed(agreeing[asset_id]) if asset_id in agreeing else self._odds
-            joined.append((calibration.final(evidence, odds), asset_id))
+            joined.append((calibration.final(value, odds), asset_id))
         joined.sort(key=lambda one: (-one[0], one[1]))
         self.ranking = [(asset_id, relevance) for relevance, asset_id in joined]
 

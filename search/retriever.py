@@ -99,6 +99,7 @@ class Retriever:
             wanted = {segment_id for one in found for segment_id in one.ids.tolist()}
             held = places(connection, sorted(wanted))
         terms = text.terms_of(resolved.words)
+        asked = len(text.terms_of(resolved.text))
         coverage = Coverage(terms)
         return [
             CandidateList(
@@ -107,7 +108,7 @@ class Retriever:
                 candidates=tuple(_candidates(one, held, coverage, resolved.excluded_assets, newest_segment)),
                 background=one.background,
                 by_example=resolved.by_example,
-                terms=len(terms),
+                terms=len(terms) if one.evidence is Evidence.WORDS else asked,
                 complete=len(one.ids) < depth,
             )
             for one in found

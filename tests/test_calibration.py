@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from search.calibration import FALLBACK, Calibration, Curve, decode, encode, for_space, share_of_words
+from search.calibration import (
+    FALLBACK,
+    Calibration,
+    Curve,
+    decode,
+    encode,
+    for_space,
+    log_terms,
+    loneliness,
+    probability,
+    share_of_words,
+)
 from search.candidates import Background, Candidate, CandidateList, Evidence, Sense
 from search.errors import SpaceError
 from search.results import Signal
-from training.calibration import confident_threshold, fit_curve, matching_threshold, rising_map, weight_of_together
+from training.calibration import (
+    confident_threshold,
+    evened,
+    fit_curve,
+    matching_threshold,
+    rising_map,
+    weight_of_together,
+    weights_of_evidence,
+)
 from training.trials import Trial
 
 
@@ -175,6 +196,42 @@ def test_what_has_all_that_is_asked_for_is_as_likely_as_trials_say():
     assert weight_of_together([], plain) == (1.0, 0.0)
 
 
+def asked(signal: Signal, log_odds: Sequence[float], right: Sequence[bool], terms: int = 4) -> Trial:
+    """A question whose hits one signal finds, with a score that is their log-odds."""
+    truth = {place: float(value) for place, value in enumerate(right, start=1)}
+    found = replace(listed(list(log_odds), size=100), signal=signal, terms=terms)
+    return Trial(
+        sort="photo", text="", present=True, size=9, lists=[found], asset_truth=truth, segment_truth=truth
+    )
+
+
+def test_hits_of_every_sense_count_as_they_turn_out():
+    random, curve = np.random.default_rng(3), Curve(intercept=0, score=1)
+    plain = replace(FALLBACK, curves={"image/text": curve, "speech/text": curve, "speech/words": curve})
+    made = []
+    for place in range(2000):
+        said, signal = random.uniform(-3, 3), (Signal.IMAGE, Signal.SPEECH)[place % 2]
+        off = 1.0 if signal is Signal.IMAGE else -1.0
+        made.append(asked(signal, [said], [random.random() < probability(np.array(said + off))]))
+    curves = evened(made, plain)
+    assert curves["image/text"].intercept - curves["speech/text"].intercept == pytest.approx(2, abs=0.4)
+    assert curves["speech/words"].intercept == curves["speech/text"].intercept
+
+
+def test_what_long_questions_and_lonely_hits_are_worth_is_found_in_trials():
+    random, plain = np.random.default_rng(4), replace(FALLBACK, curves={"image/text": Curve(intercept=0, score=1)})
+    made = []
+    for _ in range(3000):
+        terms, rest = int(random.integers(1, 12)), float(random.uniform(-6, -2))
+        said = [random.uniform(-1, 3), *[rest] * 4]
+        more = 0.8 * log_terms(terms) + 0.6 * loneliness(np.mean(said))
+        made.append(asked(Signal.IMAGE, said, [random.random() < probability(np.array(one + more)) for one in said], terms))
+    weights = weights_of_evidence(made, plain)
+    assert weights["terms"] == pytest.approx(0.8, abs=0.2)
+    assert weights["alone"] == pytest.approx(0.6, abs=0.2)
+    assert weights["agreement"] == 0
+
+
 def test_a_calibration_survives_being_stored():
     calibration = Calibration(
         fingerprint="x",
@@ -197,6 +254,7 @@ def test_a_calibration_survives_being_stored():
         '{"fingerprint":"x","curves":{"a":{"intercept":0,"score":-1}},"fused":[[0,0],[1,1]],"threshold":0.5}',
         '{"fingerprint":"x","curves":{"a":{"intercept":0,"complete":-1}},"fused":[[0,0],[1,1]],"threshold":0.5}',
         '{"fingerprint":"x","curves":{},"fused":[[0,0],[1,1]],"threshold":0.5,"agreement":-1}',
+        '{"fingerprint":"x","curves":{},"fused":[[0,0],[1,1]],"threshold":0.5,"alone":-1}',
         '{"fingerprint":"x","curves":{},"fused":[[0,0],[1,1]],"threshold":0.5,"together":[0,1]}',
     ],
 )

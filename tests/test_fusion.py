@@ -97,6 +97,29 @@ def test_a_sense_that_has_nothing_to_say_leaves_little_but_an_order():
     assert not fusion.confident
 
 
+def test_a_hit_far_above_the_others_gains_and_a_library_full_of_hits_loses_nothing():
+    eager = replace(CALIBRATION, alone=0.5)
+    asked = replace(dense(Signal.IMAGE, [(1, 0.5), (2, 0.0), (3, 0.0), (4, 0.0), (5, 0.0)]), terms=4)
+    full = replace(dense(Signal.IMAGE, [(asset_id, 0.5) for asset_id in range(1, 6)]), terms=4)
+    one = replace(asked, candidates=asked.candidates[:1])
+    # The mean of five log-odds is -4, two below what counts as good.
+    assert dict(Fusion([asked], eager).ranking)[1] == pytest.approx(probability(0.5 * 2))
+    assert Fusion([full], eager).ranking == Fusion([full], CALIBRATION).ranking
+    assert Fusion([one], eager).ranking == Fusion([one], CALIBRATION).ranking
+    shown = replace(asked, by_example=True, candidates=asked.candidates)
+    assert Fusion([shown], eager).ranking == Fusion([shown], CALIBRATION).ranking, "fitted on words"
+
+
+def test_of_what_is_right_a_cosine_says_the_less_the_more_was_asked_for():
+    patient = replace(CALIBRATION, terms=0.5)
+    usual, short, long = (replace(dense(Signal.IMAGE, [(1, 0.5)]), terms=terms) for terms in (4, 1, 9))
+    best = [Fusion([one], patient).ranking[0][1] for one in (short, usual, long)]
+    assert best[1] == pytest.approx(0.5)
+    assert best[0] < 0.5 < best[2]
+    much = [Fusion([replace(long, terms=terms)], patient).ranking for terms in (40, 64)]
+    assert much[0] == much[1], "a pasted page says no more than a long sentence"
+
+
 def test_a_second_picture_or_a_second_list_of_words_is_no_second_sense():
     photo, frame = dense(Signal.IMAGE, [(1, 0.5)]), dense(Signal.FRAME, [(1, 0.5)], first_segment=9)
     said, written = dense(Signal.SPEECH, [(1, 0.5)]), dense(Signal.TEXT, [(1, 0.5)], first_segment=9)

@@ -15,11 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from msgspec import structs
+from msgspec import Struct, structs
 
-from search.calibration import SHIPPED, Calibration, Curve, deviations, encode, is_same, key, share_of_words
-from search.candidates import Background, Candidate, CandidateList, Evidence
-from search.fusion import Fusion, agreements, library_size
+from search.calibration import (
+    SHIPPED,
+    Calibration,
+    Curve,
+    deviations,
+    encode,
+    is_same,
+    key,
+    log_terms,
+    loneliness,
+    share_of_words,
+)
+from search.candidates import Background, Candidate, CandidateList, Evidence, Sense
+from search.fusion import Fusion, agreements, library_size, mean_of_best, terms_asked
 from search.results import Signal
 from search.settings import Settings
 from search.spaces.registry import open_space
@@ -30,9 +41,9 @@ from training.mixed import Contents, questions, read_contents
 from training.trials import OF_TWO, Trial, trials
 
 SIZES = (20, 40, 120, 350, 700)
+LIBRARIES = 6  # of each size
 PER_LIBRARY = 120
 LOOK_AT = 10  # candidates of each list: further down nearly nothing is right, and the curve would fit nothing else
-BEST = 3  # hits that decide whether anything matches well
 SHOWN = 10  # hits whose probability must be honest
 UNLIKELY = 1e-4
 LEAST_SIZE = 12  # smaller partitions count as this: four frames beside many photos are no library of four things
@@ -40,7 +51,7 @@ KNOTS = 12
 # Of confident best hits. 0.8 is promised; the rest is for libraries unlike these, and because the image head has
 # seen the labelled photos among the validation contents (measured: 0.06 less on the test parts).
 PRECISION = 0.87
-REFUSED = 0.82  # of questions about what is not there: 0.8 is promised
+REFUSED = 0.81  # of questions about what is not there: 0.8 is promised
 _RIDGE = 1e-2  # on standardised features
 
 
@@ -66,15 +77,16 @@ def main() -> None:
 def fit(space: Space, contents: Contents, random: np.random.Generator) -> Calibration:
     """Curves from the candidates of all trials, then the final map and the threshold from their best hits."""
     asked = questions(contents, "validation", random)
-    made = list(trials(contents, asked, space, SIZES * 3, PER_LIBRARY, random))
+    made = list(trials(contents, asked, space, SIZES * LIBRARIES, PER_LIBRARY, random))
     return fit_to(made, space.fingerprint.digest, fit_example_curves(contents, random))
 
 
 def fit_to(made: Sequence[Trial], fingerprint: str, example_curves: Mapping[str, Curve]) -> Calibration:
     """The calibration of trials that are at hand."""
-    curves = fit_curves([one for one in made if one.sort not in OF_TWO]) | dict(example_curves)
+    curves = fit_curves([one for one in made if one.sort not in OF_TWO])
     plain = Calibration(fingerprint=fingerprint, curves=curves, fused=((0.0, 0.0), (1.0, 1.0)), threshold=0.5)
-    joint = structs.replace(plain, together=weight_of_together(made, plain))
+    even = structs.replace(plain, curves=evened(made, plain) | dict(example_curves))
+    joint = structs.replace(even, together=weight_of_together(made, even))
     sized = structs.replace(joint, **weights_of_evidence(made, joint))
     evidence, truth = shown(made, sized)
     fitted = structs.replace(sized, fused=rising_map(evidence, truth))
@@ -112,41 +124,81 @@ def weight_of_together(made: Sequence[Trial], plain: Calibration) -> tuple[float
     return (float(slope), shift) if slope > 0 else plain.together
 
 
+def evened(made: Sequence[Trial], plain: Calibration) -> dict[str, Curve]:
+    """The curves, each with its sense's share in how often the first hits are right.
+
+    A curve is fitted on what its own lists propose; what becomes a first hit of them is another selection in every sense.
+    """
+    weighed = [_weighed(trial, plain) for trial in made if not trial.together]
+    features = np.array([[*hit.features, *hit.senses] for hits in weighed for hit in hits])
+    weights, _ = logistic(features, np.array([hit.truth for hits in weighed for hit in hits]))
+    shifts = dict(zip(Sense, weights[-len(Sense) :] / weights[0], strict=True))
+    return {
+        name: structs.replace(curve, intercept=curve.intercept + float(shifts[Sense.of(Signal(name.split("/")[0]))]))
+        for name, curve in plain.curves.items()
+    }
+
+
 def weights_of_evidence(made: Sequence[Trial], plain: Calibration) -> dict[str, Any]:
-    """How the library's size and the agreement of senses weigh on fused evidence: fields of a calibration."""
-    rows: list[tuple[float, float, float]] = []
-    truths: list[float] = []
-    for trial in made:
-        size = np.log10(max(1, library_size(trial.lists)))
-        agreeing = agreements(trial.lists)
-        for asset_id, said, truth in _log_odds(trial, plain):
-            agreement = 0.0 if trial.together else agreeing.get(asset_id, 0.0)
-            rows.append((said, float(size), agreement))
-            truths.append(truth)
-    features = np.array(rows)
-    (certainty, weight, agreement), _ = logistic(features, np.array(truths))
+    """What else weighs on fused evidence (library, query, hits among each other): fields of a calibration."""
+    found = [hit for trial in made for hit in _weighed(trial, plain)]
+    features = np.array([hit.features for hit in found])
+    (certainty, log_size, terms, alone, agreement), _ = logistic(features, np.array([hit.truth for hit in found]))
     # In units of the evidence's own log-odds, which the map that follows may stretch.
     return {
-        "log_size": float(weight / certainty),
+        "log_size": float(log_size / certainty),
         "sizes": (float(10 ** features[:, 1].min()), float(10 ** features[:, 1].max())),
+        "terms": float(terms / certainty),
+        "alone": max(0.0, float(alone / certainty)),
         "agreement": max(0.0, float(agreement / certainty)),
     }
 
 
+class _Hit(Struct, frozen=True):
+    """One of the hits shown, with what weighs on its evidence."""
+
+    features: tuple[float, float, float, float, float]  # log-odds, log size, terms, alone, agreement
+    senses: tuple[float, ...]  # 1 for what it was found by
+    truth: float
+
+
+def _weighed(trial: Trial, plain: Calibration) -> list[_Hit]:
+    size = float(np.log10(max(1, library_size(trial.lists))))
+    terms = log_terms(terms_asked(trial.lists))
+    fusion = Fusion(trial.lists, plain, together=trial.together)
+    alone = 0.0 if trial.together else loneliness(mean_of_best(evidence for _, evidence in fusion.ranking))
+    agreeing = {} if trial.together else agreements(trial.lists)
+    senses = _senses(trial, plain)
+    return [
+        _Hit(
+            (said, size, terms, alone, agreeing.get(asset_id, 0.0)),
+            tuple(float(sense is senses[asset_id]) for sense in Sense),
+            truth,
+        )
+        for asset_id, said, truth in _log_odds(trial, plain)
+    ]
+
+
+def _senses(trial: Trial, calibration: Calibration) -> dict[int, Sense]:
+    """By which sense each asset was found, above all."""
+    strongest: dict[int, tuple[float, Sense]] = {}
+    for one in trial.lists:
+        for candidate, relevance in zip(one.candidates, calibration.relevances(one).tolist(), strict=True):
+            if relevance > strongest.get(candidate.asset_id, (0.0,))[0]:
+                strongest[candidate.asset_id] = (relevance, Sense.of(one.signal))
+    return {asset_id: sense for asset_id, (_, sense) in strongest.items()}
+
+
 def _log_odds(trial: Trial, calibration: Calibration) -> list[tuple[int, float, float]]:
-    """Of the best hits: asset, log-odds, and whether it is right. Those that hardly count are all alike."""
+    """Of the hits shown: asset, log-odds, and whether it is right. Those that hardly count are all alike."""
     least = UNLIKELY**2 if trial.together else UNLIKELY
-    best = [(asset_id, min(max(said, least), 1 - UNLIKELY)) for asset_id, said in known(trial, calibration)[:BEST]]
+    best = [(asset_id, min(max(said, least), 1 - UNLIKELY)) for asset_id, said in ranking(trial, calibration)[:SHOWN]]
     return [(asset_id, float(np.log(said / (1 - said))), trial.asset_truth[asset_id]) for asset_id, said in best]
 
 
-def known(trial: Trial, calibration: Calibration) -> list[tuple[int, float]]:
-    """The ranking without what nobody knows."""
-    return [
-        hit
-        for hit in Fusion(trial.lists, calibration, together=trial.together).ranking
-        if not np.isnan(trial.asset_truth[hit[0]])
-    ]
+def ranking(trial: Trial, calibration: Calibration) -> list[tuple[int, float]]:
+    """Assets with their relevances, best first."""
+    return Fusion(trial.lists, calibration, together=trial.together).ranking
 
 
 Features = tuple[float, float, float, float, float, float]  # score, standard, mean, log size, covered, complete
@@ -179,7 +231,7 @@ def features_of(one: CandidateList, candidate: Candidate) -> Features:
 
 def fit_curve(features: np.ndarray, truth: np.ndarray) -> Curve:
     """Logistic regression of `(n, 6)` features; what should rise and does not is left out."""
-    used = [column for column in range(features.shape[1]) if features[:, column].std() > 1e-9]
+    used = list(range(features.shape[1]))
     while True:
         weights, intercept = logistic(features[:, used], truth)
         falling = [column for column, weight in zip(used, weights, strict=True) if column in _RISING and weight < 0]
@@ -200,8 +252,9 @@ def fit_curve(features: np.ndarray, truth: np.ndarray) -> Curve:
 
 
 def logistic(features: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, float]:
-    """Weights `(d,)` and intercept, lightly ridged on standardised features."""
+    """Weights `(d,)` and intercept, lightly ridged on standardised features; what never differs weighs nothing."""
     centre, spread = features.mean(axis=0), features.std(axis=0)
+    spread[spread < 1e-9] = 1.0
     rows = np.hstack([(features - centre) / spread, np.ones((len(features), 1))])
     weights = newton(rows, truth, np.array([_RIDGE] * features.shape[1] + [1e-6]) * len(rows) / 100)
     plain = weights[:-1] / spread
@@ -236,20 +289,20 @@ def fit_example_curves(contents: Contents, random: np.random.Generator) -> dict[
 
 
 def shown(made: Sequence[Trial], calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
-    """Relevance and truth of the first hits of every trial, as far as the truth is known."""
+    """Relevance and truth of the first hits of every trial."""
     relevances, truths = [], []
     for trial in made:
-        for asset_id, relevance in known(trial, calibration)[:SHOWN]:
+        for asset_id, relevance in ranking(trial, calibration)[:SHOWN]:
             relevances.append(relevance)
             truths.append(trial.asset_truth[asset_id])
     return np.array(relevances), np.array(truths)
 
 
 def best_hits(made: Sequence[Trial], calibration: Calibration) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Relevance and truth of each trial's best hit whose truth is known; and whether there is an answer at all."""
+    """Relevance and truth of each trial's best hit; and whether there is an answer at all."""
     relevances, truths, present = [], [], []
     for trial in made:
-        if hits := known(trial, calibration):
+        if hits := ranking(trial, calibration):
             relevances.append(hits[0][1])
             truths.append(trial.asset_truth[hits[0][0]])
             present.append(trial.present)

@@ -1,7 +1,8 @@
 """Searches over mixed libraries, with what each should find: the data of calibration and its benchmarks.
 
 A trial is one question to one library, through real cosines and real full text, down to the candidate
-lists that fusion gets. For half of them everything that could answer is taken out of the library.
+lists that fusion gets. What nobody can say of whether it answers is taken out of the library; for half of
+the trials everything that answers is, too.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Library(Struct, frozen=True):
 
 
 class Trial(Struct, frozen=True, kw_only=True):
-    """A question, what was found, and what is right. Truth is 1, 0 or nan by asset and by segment."""
+    """A question, what was found, and what is right: 1 or 0 by asset; by segment, nan where nobody knows."""
 
     sort: str
     text: str
@@ -75,14 +76,13 @@ def trials(
             else:
                 of_signal = {signal: rows[place] for signal, rows in vectors.items()}
             truth = _truths(library, question)
-            everything = np.ones(len(library.rows), bool)
+            of_asset = _by_asset(library.assets, truth)
+            value = np.array([of_asset[asset_id] for asset_id in library.assets.tolist()])
             if question.sort != "elsewhere":
-                yield _trial(contents, library, words, question, aspects, of_signal, truth, everything, present=True)
+                known = ~np.isnan(value)
+                yield _trial(contents, library, words, question, aspects, of_signal, truth, known, present=True)
             if question.also is None:
-                assets = _by_asset(library.assets, truth)
-                gone = [asset_id for asset_id, value in assets.items() if value != 0]
-                left = ~np.isin(library.assets, gone)
-                yield _trial(contents, library, words, question, aspects, of_signal, truth, left, present=False)
+                yield _trial(contents, library, words, question, aspects, of_signal, truth, value == 0, present=False)
 
 
 def build(contents: Contents, size: int, random: np.random.Generator) -> Library:
@@ -190,8 +190,8 @@ def _trial(
     present: bool,
 ) -> Trial:
     said = " ".join(aspect.text for aspect in aspects if aspect.sense is Sense.SAID) if aspects else question.text
-    coverage = Coverage(terms_of(said))
-    lists = [*_dense(contents, library, vectors, coverage, left), *words.search(library, said, coverage, left)]
+    coverage, terms = Coverage(terms_of(said)), len(terms_of(question.text))
+    lists = [*_dense(contents, library, vectors, coverage, terms, left), *words.search(library, said, coverage, left)]
     return Trial(
         sort=question.sort,
         text=question.text,
@@ -199,13 +199,18 @@ def _trial(
         size=len(set(library.assets[left].tolist())),
         lists=lists,
         together=tuple(aspect.sense for aspect in aspects),
-        asset_truth=_by_asset(library.assets, truth),
+        asset_truth=_by_asset(library.assets[left], truth[left]),
         segment_truth=dict(enumerate(truth.tolist(), start=1)),
     )
 
 
 def _dense(
-    contents: Contents, library: Library, vectors: Mapping[Signal, np.ndarray], coverage: Coverage, left: np.ndarray
+    contents: Contents,
+    library: Library,
+    vectors: Mapping[Signal, np.ndarray],
+    coverage: Coverage,
+    terms: int,
+    left: np.ndarray,
 ) -> Iterator[CandidateList]:
     for signal, vector in vectors.items():
         places = np.flatnonzero((library.signals == signal) & left)
@@ -218,6 +223,7 @@ def _dense(
             evidence=Evidence.DENSE,
             candidates=tuple(_candidate(library, places[place], float(scores[place]), coverage) for place in best),
             background=Background.of(scores[:SAMPLE], len(places)),
+            terms=terms,
             complete=len(places) <= DEPTH,
         )
 
