@@ -16,7 +16,7 @@ MAX_SENTENCES = 3
 # A further span is said too when it is nearly as likely as the best one.
 NEARLY = 0.85
 SURE = 0.5  # relevance of what matches; with less it may match
-NEARLY_SEEN = 0.9  # of the best picture's relevance: of pictures that only may match, these are shown
+NEARLY_SEEN = 0.95  # of the best picture's relevance: of pictures that only may match, these are shown
 MAX_LISTED = 20  # of things that are counted
 _NOUNS = {Kind.IMAGE: "photo", Kind.VIDEO: "video", Kind.AUDIO: "recording"}
 
