@@ -200,9 +200,7 @@ def asked(signal: Signal, log_odds: Sequence[float], right: Sequence[bool], term
     """A question whose hits one signal finds, with a score that is their log-odds."""
     truth = {place: float(value) for place, value in enumerate(right, start=1)}
     found = replace(listed(list(log_odds), size=100), signal=signal, terms=terms)
-    return Trial(
-        sort="photo", text="", present=True, size=9, lists=[found], asset_truth=truth, segment_truth=truth
-    )
+    return Trial(sort="photo", text="", present=True, size=9, lists=[found], asset_truth=truth, segment_truth=truth)
 
 
 def test_hits_of_every_sense_count_as_they_turn_out():
@@ -225,7 +223,9 @@ def test_what_long_questions_and_lonely_hits_are_worth_is_found_in_trials():
         terms, rest = int(random.integers(1, 12)), float(random.uniform(-6, -2))
         said = [random.uniform(-1, 3), *[rest] * 4]
         more = 0.8 * log_terms(terms) + 0.6 * loneliness(np.mean(said))
-        made.append(asked(Signal.IMAGE, said, [random.random() < probability(np.array(one + more)) for one in said], terms))
+        made.append(
+            asked(Signal.IMAGE, said, [random.random() < probability(np.array(one + more)) for one in said], terms)
+        )
     weights = weights_of_evidence(made, plain)
     assert weights["terms"] == pytest.approx(0.8, abs=0.2)
     assert weights["alone"] == pytest.approx(0.6, abs=0.2)
