@@ -127,7 +127,7 @@ def weight_of_together(made: Sequence[Trial], plain: Calibration) -> tuple[float
 def evened(made: Sequence[Trial], plain: Calibration) -> dict[str, Curve]:
     """The curves, each with its sense's share in how often the first hits are right.
 
-    A curve is fitted on what its own lists propose; what becomes a first hit of them is another selection in every sense.
+    A curve is fitted on what its own lists propose; what becomes a first hit is another selection in every sense.
     """
     weighed = [_weighed(trial, plain) for trial in made if not trial.together]
     features = np.array([[*hit.features, *hit.senses] for hits in weighed for hit in hits])
