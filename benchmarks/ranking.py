@@ -112,6 +112,7 @@ def _answered(rows: np.ndarray, calibration: Calibration) -> dict[str, float]:
         found["best hit right"] = _mean(first[present])
         found[f"right among {SHOWN}"] = _mean(among[present])
         found["right best hits lost"] = _mean(best[present & first] < calibration.least)
+        found[f"right among {SHOWN} lost"] = _mean(best[present & among] < calibration.least)
         found["right best hits unsure"] = _mean(best[present & first] < calibration.threshold)
     if (~present).any():
         absent, good = best[~present], best[present & first]
