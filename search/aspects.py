@@ -7,6 +7,7 @@ found. The cues are English and plain; where there are none the query stays whol
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -62,6 +63,11 @@ def aspects_of(text: str) -> tuple[Aspect, ...]:
         return (*other, Aspect(said, Sense.SAID)) if other and said else ()
     aspects = _seen_or_heard(text)
     return aspects if len(aspects) > 1 else ()
+
+
+def words_said(aspects: Sequence[Aspect], wanted: Sequence[str]) -> list[str]:
+    """What full text looks for: what is to be said, or all that is `wanted` where nothing is told apart."""
+    return [aspect.text for aspect in aspects if aspect.sense is Sense.SAID] if aspects else list(wanted)
 
 
 def _seen_or_heard(text: str) -> tuple[Aspect, ...]:

@@ -104,12 +104,11 @@ class Fusion:
         best = 0.0 if together else mean_of_best(evidence.values())
         self._odds = calibration.odds(library_size(lists), terms_asked(lists), best)
         agreeing = agreements(lists) if calibration.agreement and not together else {}
-        joined = []
+        self.ranking = []
         for asset_id, value in evidence.items():
             odds = self._odds * calibration.agreed(agreeing[asset_id]) if asset_id in agreeing else self._odds
-            joined.append((calibration.final(value, odds), asset_id))
-        joined.sort(key=lambda one: (-one[0], one[1]))
-        self.ranking = [(asset_id, relevance) for relevance, asset_id in joined]
+            self.ranking.append((asset_id, calibration.final(value, odds)))
+        self.ranking.sort(key=lambda one: (-one[1], one[0]))
 
     def _least(self, sense: Sense) -> float:
         """What a sense says of an asset that it does not propose: at most what it says of the last that it does, and

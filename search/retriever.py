@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from msgspec import Struct
 
-from search.aspects import Aspect, aspects_of
+from search.aspects import Aspect, aspects_of, words_said
 from search.candidates import Background, Candidate, CandidateList, Evidence, Sense
 from search.catalog import embeddings, segments, text
 from search.catalog.database import Connection, Database
@@ -69,12 +69,11 @@ class Retriever:
         aspects = _aspects(query.parts)
         vectors = embed_aspects(self._space, aspects) if aspects else self._joined(query.parts)
         wanted = [part.text for part in query.parts if part.text and part.weight > 0]
-        said = [aspect.text for aspect in aspects if aspect.sense is Sense.SAID] if aspects else wanted
         return Resolved(
             vectors={signal: unit_rows(vector[None])[0] for signal, vector in vectors.items() if np.any(vector)},
             by_example=_by_example(query.parts),
             text=" ".join((*wanted, *query.phrases)),
-            words=" ".join((*said, *query.phrases)),
+            words=" ".join((*words_said(aspects, wanted), *query.phrases)),
             condition=all_of(
                 condition_of(query.filters),
                 *(Says(phrase) for phrase in query.phrases),

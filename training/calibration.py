@@ -117,7 +117,7 @@ def fit_curves(made: Sequence[Trial]) -> dict[str, Curve]:
 
 def weight_of_together(made: Sequence[Trial], plain: Calibration) -> tuple[float, float]:
     """What the product of several senses' probabilities says of all of them being right: slope and shift."""
-    found = [hit for trial in made if trial.together for hit in _log_odds(trial, plain)]
+    found = [hit for trial in made if trial.together for hit in _log_odds(trial, ranking(trial, plain))]
     if not found:
         return plain.together
     (slope,), shift = logistic(np.array([[said] for _, said, _ in found]), np.array([truth for *_, truth in found]))
@@ -129,9 +129,15 @@ def evened(made: Sequence[Trial], plain: Calibration) -> dict[str, Curve]:
 
     A curve is fitted on what its own lists propose; what becomes a first hit is another selection in every sense.
     """
-    weighed = [_weighed(trial, plain) for trial in made if not trial.together]
-    features = np.array([[*hit.features, *hit.senses] for hits in weighed for hit in hits])
-    weights, _ = logistic(features, np.array([hit.truth for hits in weighed for hit in hits]))
+    features: list[list[float]] = []
+    truths: list[float] = []
+    for trial in made:
+        if not trial.together:
+            senses = _senses(trial, plain)
+            for hit in _weighed(trial, plain):
+                features.append([*hit.features, *(float(sense is senses[hit.asset_id]) for sense in Sense)])
+                truths.append(hit.truth)
+    weights, _ = logistic(np.array(features), np.array(truths))
     shifts = dict(zip(Sense, weights[-len(Sense) :] / weights[0], strict=True))
     return {
         name: structs.replace(curve, intercept=curve.intercept + float(shifts[Sense.of(Signal(name.split("/")[0]))]))
@@ -157,25 +163,20 @@ def weights_of_evidence(made: Sequence[Trial], plain: Calibration) -> dict[str, 
 class _Hit(Struct, frozen=True):
     """One of the hits shown, with what weighs on its evidence."""
 
+    asset_id: int
     features: tuple[float, float, float, float, float]  # log-odds, log size, terms, alone, agreement
-    senses: tuple[float, ...]  # 1 for what it was found by
     truth: float
 
 
 def _weighed(trial: Trial, plain: Calibration) -> list[_Hit]:
     size = float(np.log10(max(1, library_size(trial.lists))))
     terms = log_terms(terms_asked(trial.lists))
-    fusion = Fusion(trial.lists, plain, together=trial.together)
-    alone = 0.0 if trial.together else loneliness(mean_of_best(evidence for _, evidence in fusion.ranking))
+    ranked = ranking(trial, plain)
+    alone = 0.0 if trial.together else loneliness(mean_of_best(evidence for _, evidence in ranked))
     agreeing = {} if trial.together else agreements(trial.lists)
-    senses = _senses(trial, plain)
     return [
-        _Hit(
-            (said, size, terms, alone, agreeing.get(asset_id, 0.0)),
-            tuple(float(sense is senses[asset_id]) for sense in Sense),
-            truth,
-        )
-        for asset_id, said, truth in _log_odds(trial, plain)
+        _Hit(asset_id, (said, size, terms, alone, agreeing.get(asset_id, 0.0)), truth)
+        for asset_id, said, truth in _log_odds(trial, ranked)
     ]
 
 
@@ -183,16 +184,17 @@ def _senses(trial: Trial, calibration: Calibration) -> dict[int, Sense]:
     """By which sense each asset was found, above all."""
     strongest: dict[int, tuple[float, Sense]] = {}
     for one in trial.lists:
+        sense = Sense.of(one.signal)
         for candidate, relevance in zip(one.candidates, calibration.relevances(one).tolist(), strict=True):
             if relevance > strongest.get(candidate.asset_id, (0.0,))[0]:
-                strongest[candidate.asset_id] = (relevance, Sense.of(one.signal))
+                strongest[candidate.asset_id] = (relevance, sense)
     return {asset_id: sense for asset_id, (_, sense) in strongest.items()}
 
 
-def _log_odds(trial: Trial, calibration: Calibration) -> list[tuple[int, float, float]]:
+def _log_odds(trial: Trial, ranked: Sequence[tuple[int, float]]) -> list[tuple[int, float, float]]:
     """Of the hits shown: asset, log-odds, and whether it is right. Those that hardly count are all alike."""
     least = UNLIKELY**2 if trial.together else UNLIKELY
-    best = [(asset_id, min(max(said, least), 1 - UNLIKELY)) for asset_id, said in ranking(trial, calibration)[:SHOWN]]
+    best = [(asset_id, min(max(said, least), 1 - UNLIKELY)) for asset_id, said in ranked[:SHOWN]]
     return [(asset_id, float(np.log(said / (1 - said))), trial.asset_truth[asset_id]) for asset_id, said in best]
 
 

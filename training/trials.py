@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from msgspec import Struct
 
-from search.aspects import Aspect, aspects_of
+from search.aspects import Aspect, aspects_of, words_said
 from search.candidates import Background, Candidate, CandidateList, Evidence, Sense
 from search.catalog.text import terms_of
 from search.coverage import Coverage
@@ -189,7 +189,7 @@ def _trial(
     left: np.ndarray,
     present: bool,
 ) -> Trial:
-    said = " ".join(aspect.text for aspect in aspects if aspect.sense is Sense.SAID) if aspects else question.text
+    said = " ".join(words_said(aspects, [question.text]))
     coverage, terms = Coverage(terms_of(said)), len(terms_of(question.text))
     lists = [*_dense(contents, library, vectors, coverage, terms, left), *words.search(library, said, coverage, left)]
     return Trial(
