@@ -69,7 +69,8 @@ def print_result(result: SearchResult) -> None:
     for number, hit in enumerate(result.hits, start=1):
         for line in _hit_lines(number, hit):
             click.echo(line)
-    click.echo(f"{len(result.hits)} hits in {result.took_seconds * 1000:.0f} ms, space {result.space}")
+    hits = "1 hit" if len(result.hits) == 1 else f"{len(result.hits)} hits"
+    click.echo(f"{hits} in {result.took_seconds * 1000:.0f} ms, space {result.space}")
 
 
 def _hit_lines(number: int, hit: Hit) -> Iterable[str]:
