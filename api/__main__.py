@@ -1,5 +1,5 @@
-"""`python -m api` is `medley`: how a process starts another one of itself without looking for scripts."""
+"""`python -m api` is `medley`."""
 
-from api.cli import main
+from medley_search import main
 
 main()

@@ -1,8 +1,8 @@
-"""Queries that come at the same time share one call of the encoder.
+"""Queries that arrive at the same time share one call of the encoder.
 
-Nobody waits for company: a query that finds the encoder idle runs at once; those that arrive while it
-runs go together in the next call. So a single query is as fast as without this file, and under load
-the batch grows by itself. (An encoder's cost per text falls several times from 1 to 16.)
+No query waits to be joined: one that finds the encoder idle runs at once, and those that arrive while it
+runs share the next call. So a single query is as fast as without batching, and batches grow with the
+load. (An encoder's cost per text falls several times from 1 to 16.)
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any
 
 import numpy as np
 
-from search.results import Signal
-from search.spaces.inputs import ImageInput, Picture, Waveform
-from search.spaces.space import Fingerprint, Space
+from search.signals import Signal
+from search.spaces.space import Space, SpaceAround
 
 #: texts in one call; more than this gains nothing on a CPU and makes the first of them wait
 LARGEST_BATCH = 32
@@ -24,34 +22,15 @@ LARGEST_BATCH = 32
 Vectors = Mapping[Signal, np.ndarray]
 
 
-class BatchingSpace:
+class BatchingSpace(SpaceAround):
     """A space that joins concurrent `embed_query_text` calls; everything else goes straight through."""
 
-    def __init__(self, space: Space, observe: Callable[[int], None] = lambda size: None) -> None:
-        self.inner = space
+    def __init__(self, space: Space, observe: Callable[[int], None] = lambda _size: None) -> None:
+        super().__init__(space)
         self._observe = observe
         self._lock = threading.Lock()
         self._waiting: list[tuple[tuple[str, ...], Future[Vectors]]] = []
         self._running = False
-
-    @property
-    def fingerprint(self) -> Fingerprint:
-        """Of the space inside."""
-        return self.inner.fingerprint
-
-    @property
-    def dimensions(self) -> Mapping[Signal, int]:
-        """Of the space inside."""
-        return self.inner.dimensions
-
-    @property
-    def image_input(self) -> ImageInput:
-        """Of the space inside."""
-        return self.inner.image_input
-
-    def embed(self, signal: Signal, items: Sequence[Any]) -> np.ndarray:
-        """`(len(items), d) float32` unit rows; not joined, the indexer batches by itself."""
-        return self.inner.embed(signal, items)
 
     def embed_query_text(self, texts: Sequence[str]) -> Vectors:
         """Per signal, `(len(texts), d) float32` unit rows; may run together with other callers' texts."""
@@ -64,20 +43,8 @@ class BatchingSpace:
             self._run_until_empty(future)
         return future.result()
 
-    def embed_query_image(self, pictures: Sequence[Picture]) -> Vectors:
-        """Straight through: uploads are rare and their decoding dominates."""
-        return self.inner.embed_query_image(pictures)
-
-    def embed_query_sound(self, waveforms: Sequence[Waveform]) -> Vectors:
-        """Straight through, as for pictures."""
-        return self.inner.embed_query_sound(waveforms)
-
-    def release(self) -> None:
-        """Let go of loaded models."""
-        self.inner.release()
-
     def _run_until_empty(self, own: Future[Vectors]) -> None:
-        """Run batches until nobody waits; hand the lead on as soon as our own result is there."""
+        """Run batches until none is waiting; hand over to another thread once our own result is there."""
         while True:
             with self._lock:
                 batch = self._take()
@@ -108,7 +75,7 @@ class BatchingSpace:
         self._observe(len(texts))
         try:
             vectors = self.inner.embed_query_text(texts)
-        except BaseException as error:  # every waiting thread must hear of it, whatever it is
+        except BaseException as error:  # noqa: BLE001 - every waiting thread must hear of it, whatever it is
             for _, future in batch:
                 future.set_exception(error)
             return

@@ -1,4 +1,4 @@
-"""What a key is: its form, its hash, and what its scopes include. Loads nothing heavy."""
+"""The form of API keys, their hashes, and what scopes include. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def new_key() -> tuple[str, str]:
 
 
 def hash_of(key: str) -> str:
-    """What the catalogue stores of a key."""
+    """The hash of a key, which is all that the catalogue stores."""
     return hashlib.sha256(key.encode()).hexdigest()

@@ -1,6 +1,6 @@
 """From what a caller sent to a `Query`: bodies, data URLs and uploaded files, all decoded under limits.
 
-Knows the query language's entrance and the decoder for query media; knows no route. Nothing here
+Knows the parser of the query language and the decoder for query media; knows no route. Nothing here
 fetches a URL.
 """
 
@@ -9,16 +9,17 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Sequence
+from datetime import date
 from pathlib import Path
 
 import msgspec
 
+from api.http.uploads import Form
 from api.schemas import SearchBody
-from api.uploads import Form
-from indexer.query_media import load_query_image, load_query_sound, load_query_video
+from indexer.query_media import Sent, load_query_image, load_query_sound, load_query_video
 from search.errors import QueryError
-from search.query import parse_query
-from search.results import Query
+from search.query.parse import parse_query
+from search.results import Filters, Query
 from search.settings import Settings
 from search.spaces.inputs import ImageInput, Picture, Waveform
 
@@ -26,25 +27,29 @@ _DATA = "data:"
 
 
 def query_of(body: SearchBody, settings: Settings, wanted: ImageInput, form: Form | None = None) -> Query:
-    """The query that a body and its uploaded files ask. Raises QueryError and MediaError.
+    """The query made of a body and its uploaded files. Raises QueryError and MediaError.
 
-    `wanted` is how the space that serves takes the frames of an uploaded video.
+    `wanted` is how the active space takes the frames of an uploaded video.
     """
+    sent = len(body.images) + len(body.sounds) + len(form.files if form else ())
+    if sent > settings.max_query_parts:  # before any of them is decoded
+        raise QueryError(
+            f"the query has {sent} parts; {settings.max_query_parts} are allowed (setting max_query_parts)"
+        )
     images, image_references = _sorted(body.images)
     sounds, sound_references = _sorted(body.sounds)
     pictures: list[Picture] = [load_query_image(data, settings) for data in images]
     waveforms: list[Waveform] = [load_query_sound(data, settings) for data in sounds]
     for file in form.files if form else ():
+        upload = Sent(file.path, file.name)
         if file.field in ("image", "images"):
-            pictures.append(load_query_image(file.path, settings))
+            pictures.append(load_query_image(upload, settings))
         elif file.field in ("audio", "sound", "sounds"):
-            waveforms.append(load_query_sound(file.path, settings))
+            waveforms.append(load_query_sound(upload, settings))
         elif file.field == "video":
-            pictures += load_query_video(file.path, settings, wanted)[0]
+            pictures += load_query_video(upload, settings, wanted)[0]
         else:
             raise QueryError(f"the file field {file.field!r} is not known; use image, audio or video")
-    if not (body.text.strip() or pictures or waveforms or image_references or sound_references):
-        raise QueryError("the query is empty: say at least one of text, images, sounds")
     if body.limit > settings.max_limit:
         raise QueryError(f"limit is {body.limit}; {settings.max_limit} are allowed (setting max_limit)")
     query = parse_query(
@@ -55,10 +60,9 @@ def query_of(body: SearchBody, settings: Settings, wanted: ImageInput, form: For
         filters=body.filters,
         max_characters=settings.max_query_characters,
         max_parts=settings.max_query_parts,
+        today=date.today() if body.dates else None,
     )
-    return msgspec.structs.replace(
-        query, limit=body.limit, cursor=body.cursor, rerank=body.rerank, explain=body.explain
-    )
+    return _with_wishes(query, body)
 
 
 def query_of_files(body: SearchBody, settings: Settings, images: Iterable[Path], sounds: Iterable[Path]) -> Query:
@@ -66,8 +70,8 @@ def query_of_files(body: SearchBody, settings: Settings, images: Iterable[Path],
     pictures = [load_query_image(path, settings) for path in images]
     waveforms = [load_query_sound(path, settings) for path in sounds]
     references = body.images
-    if not (body.text.strip() or pictures or waveforms or references):
-        raise QueryError("the query is empty: give a text, --image, --audio or --like")
+    if not (body.text.strip() or pictures or waveforms or references or body.filters != Filters()):
+        raise QueryError("the query is empty: give a text, a filter, --image, --audio or --like")
     query = parse_query(
         body.text,
         images=pictures,
@@ -76,8 +80,22 @@ def query_of_files(body: SearchBody, settings: Settings, images: Iterable[Path],
         filters=body.filters,
         max_characters=settings.max_query_characters,
         max_parts=settings.max_query_parts,
+        today=date.today() if body.dates else None,
     )
-    return msgspec.structs.replace(query, limit=body.limit, rerank=body.rerank, explain=body.explain)
+    return _with_wishes(query, body)
+
+
+def _with_wishes(query: Query, body: SearchBody) -> Query:
+    """What a body wants of the list, beside what it looks for."""
+    return msgspec.structs.replace(
+        query,
+        limit=body.limit,
+        cursor=body.cursor,
+        rerank=body.rerank,
+        explain=body.explain,
+        fold_copies=body.fold_copies,
+        correct=body.correct,
+    )
 
 
 def data_of(url: str, what: str) -> bytes:

@@ -9,23 +9,14 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Generic, TypeVar
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from search.results import Filters, Kind, Signal
+from search.results import AssetView, Filters, Kind, Moment
+from search.signals import Signal
 
 Item = TypeVar("Item")
 
 Limit = Annotated[int, Meta(ge=1, le=1000, description="Items on one page.")]
-
-
-class AssetStatus(StrEnum):
-    """The one state that a known file is in."""
-
-    PENDING = "pending"
-    WORKING = "working"
-    INDEXED = "indexed"
-    QUARANTINED = "quarantined"
-    MISSING = "missing"
 
 
 class Scope(StrEnum):
@@ -44,7 +35,7 @@ class Page(Struct, Generic[Item], frozen=True, kw_only=True):
 
 
 class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to find. Every key is optional; at least one of text, images, sounds is needed."""
+    """What to find. Every key is optional; without text, images and sounds, what passes the filters, newest first."""
 
     text: Annotated[str, Meta(description='In the query language: words, `-unwanted`, "phrases", weights.')] = ""
     images: Annotated[
@@ -54,18 +45,30 @@ class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         tuple[str, ...], Meta(description="Data URLs, asset ids, or asset@start-end.", max_length=32)
     ] = ()
     filters: Filters = Filters()
+    dates: Annotated[bool, Meta(description='Words that name a time ("last summer") are filters.')] = True
     limit: Limit = 20
     cursor: str | None = None
     rerank: bool | None = None
     explain: bool = False
+    fold_copies: Annotated[bool, Meta(description="Copies of one picture are one hit, which names them.")] = True
+    correct: Annotated[
+        bool, Meta(description="Look for words that nobody knows as they may be meant, and say so in `query`.")
+    ] = True
 
 
 class AnswerBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A question about the library."""
 
-    question: Annotated[str, Meta(min_length=1, max_length=4000)]
+    question: Annotated[str, Meta(min_length=1)]
     filters: Filters = Filters()
     limit: Annotated[int, Meta(ge=1, le=100, description="Hits to read.")] = 8
+    assets: (
+        Annotated[
+            tuple[str, ...],
+            Meta(max_length=100, description="Only these are looked at: ids, or `id@start-end` in seconds."),
+        ]
+        | None
+    ) = None
     conversation: (
         Annotated[str, Meta(description="`conversation` of the answer that this follows up.", max_length=100_000)]
         | None
@@ -88,9 +91,12 @@ class AssetDetails(Struct, frozen=True, kw_only=True):
     captured_at: str | None = None
     latitude: float | None = None
     longitude: float | None = None
+    place: Annotated[str, Meta(description="Nearest to its coordinates: Montmartre, Paris, France.")] | None = None
     camera: str | None = None
     title: str | None = None
     language: str | None = None
+    caption: Annotated[str, Meta(description="What a model sees in it; null where none has looked.")] | None = None
+    pages: Annotated[int, Meta(description="Of a document that has some.")] | None = None
     content_hash: str | None = None
     error: str | None = None
     note: str | None = None
@@ -106,6 +112,8 @@ class SegmentView(Struct, frozen=True, kw_only=True):
     end_seconds: float | None
     text: str | None
     details: Any = None  # words with times, boxes, confidence
+    page: Annotated[int, Meta(description="Of a document, from 1.")] | None = None
+    lines: Annotated[tuple[int, int], Meta(description="First and last, of a text file.")] | None = None
 
 
 class FailureView(Struct, frozen=True, kw_only=True):
@@ -119,11 +127,43 @@ class FailureView(Struct, frozen=True, kw_only=True):
 
 
 class NewSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A folder or file to keep searchable."""
+    """A folder, a file or a store to keep searchable."""
 
     root: Annotated[str, Meta(min_length=1, max_length=4096)]
-    recursive: bool = True
-    watched: bool = True
+    recursive: Annotated[bool, Meta(description="Default: yes, or as a known source was.")] | None = None
+    watched: Annotated[bool, Meta(description="Default: yes, or as a known source was.")] | None = None
+    excludes: (
+        Annotated[
+            list[Annotated[str, Meta(max_length=1000)]],
+            Meta(max_length=1000, description="Patterns as in a .gitignore. Default: none, or as a known source had."),
+        ]
+        | None
+    ) = None
+    profile: (
+        Annotated[
+            str,
+            Meta(max_length=200, description="How a store is reached: a profile of stores.toml that is for this root."),
+        ]
+        | None
+    ) = None
+
+
+class FolderEntry(Struct, frozen=True, kw_only=True):
+    """A folder of the machine that serves."""
+
+    name: str
+    path: str
+    readable: bool
+
+
+class FolderListing(Struct, frozen=True, kw_only=True):
+    """Folders to choose from."""
+
+    path: str | None  # none: the places to begin at
+    parent: str | None
+    folders: list[FolderEntry]
+    media: int  # files in the folder itself that look like media by their name
+    needs: str | None = None  # what must be set before any folder can be added
 
 
 class SourceView(Struct, frozen=True, kw_only=True):
@@ -137,6 +177,18 @@ class SourceView(Struct, frozen=True, kw_only=True):
     reason: str | None
     created_at: str
     scanned_at: str | None
+    excludes: list[str]  # patterns as in a .gitignore
+    skipped: dict[str, int]  # what the last whole scan left out, counted by reason
+    profile: str | None = None  # how a store is reached: a name
+
+
+class Looked(Struct, frozen=True, kw_only=True):
+    """What was found where a bucket's notice says that something happened."""
+
+    looked_at: int  # objects that lie in the source
+    added: int
+    changed: int
+    missing: int
 
 
 class JobView(Struct, frozen=True, kw_only=True):
@@ -175,10 +227,13 @@ class Status(Struct, frozen=True, kw_only=True):
     assets: AssetCounts
     unread: int  # of the indexed files: there may be text in them that is still to be read
     noted: int  # of the indexed files: something was left out of them, and their `note` says what
+    noted_by_kind: dict[str, int]  # what the notes are about: length, tracks, sound, picture, pages, words, beside
+    skipped: dict[str, int]  # what scans left out on purpose, counted by reason
     kinds: dict[str, int]
     segments: dict[str, int]
     sources: list[SourceView]
     space: str | None
+    space_notes: list[str]  # what one should know of it: see SpaceView
     database: str
     version: str
 
@@ -211,6 +266,14 @@ class SessionView(Struct, frozen=True, kw_only=True):
     name: str
     scopes: list[str]
     key_needed: bool  # keys are configured, and none was sent
+    features: list[str]  # what this service can do that not every one can; see api/routes/session.py
+
+
+class Removal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Copies to remove, and what stays of them."""
+
+    assets: Annotated[tuple[str, ...], Meta(min_length=1, max_length=1000)]
+    keep: Annotated[tuple[str, ...], Meta(min_length=1, max_length=1000)]
 
 
 class CoverageView(Struct, frozen=True, kw_only=True):
@@ -230,15 +293,20 @@ class SpaceView(Struct, frozen=True, kw_only=True):
     state: str  # filling, ready, active
     fingerprint: str
     coverage: list[CoverageView]
+    notes: list[str]  # what one should know: a newer version is there, or only English is known
     created_at: str
 
 
 class NewSpace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An open_clip model to make a space of."""
+    """Models of the hub to make a space of: one for all that it takes, or one each for images, text and sounds."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    model: Annotated[str, Meta(min_length=1, max_length=300)]
-    pretrained: Annotated[str, Meta(max_length=300)] = ""
+    model: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
+    pretrained: Annotated[str, Meta(max_length=300)] = ""  # of open_clip
+    images: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
+    text: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
+    sounds: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
+    dimension: Annotated[int, Meta(ge=0, le=65536)] = 0  # of the model, or of the one for text; 0: all
 
 
 class ComparisonBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -246,6 +314,69 @@ class ComparisonBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     queries: Annotated[tuple[str, ...], Meta(min_length=1, max_length=20)]
     limit: Annotated[int, Meta(ge=1, le=100)] = 10
+
+
+class NewSavedSearch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A search to keep."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    text: Annotated[str, Meta(description="In the query language, as for a search.")] = ""
+    filters: Filters = Filters()
+    relevance: (
+        Annotated[float, Meta(gt=0, lt=1, description="From which a new file is told of. Default: the space's.")] | None
+    ) = None
+    notify: Annotated[bool, Meta(description="New files that match raise events.")] = True
+    webhook_url: Annotated[str, Meta(max_length=2000, description="Needs the scope admin.")] | None = None
+
+
+class SavedSearchChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to become different; what is left out stays."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+    filters: Filters | UnsetType = UNSET
+    relevance: Annotated[float, Meta(gt=0, lt=1)] | UnsetType | None = UNSET
+    notify: bool | UnsetType = UNSET
+    webhook_url: Annotated[str, Meta(max_length=2000, description="Needs the scope admin.")] | UnsetType | None = UNSET
+
+
+class SavedSearchView(Struct, frozen=True, kw_only=True):
+    """A saved search."""
+
+    id: str
+    name: str
+    text: str
+    filters: Filters
+    relevance: float | None
+    notify: bool
+    webhook_url: str | None
+    events: int  # that are kept
+    created_at: str
+    webhook_secret: Annotated[str, Meta(description="Shown only when it is new.")] | None = None
+
+
+class SavedEventView(Struct, frozen=True, kw_only=True):
+    """A new file that matches a saved search."""
+
+    id: str
+    type: str
+    created_at: str
+    saved_search: dict[str, str]  # id and name
+    relevance: float
+    asset: AssetView | None  # none: it is gone
+    moment: Moment | None
+
+
+class DeliveryView(Struct, frozen=True, kw_only=True):
+    """What became of an event on its way to a webhook."""
+
+    event_id: str
+    state: str  # pending, delivered, dead
+    attempts: int
+    status: int | None  # of the last answer
+    error: str | None  # of the last failure
+    next_attempt_at: str | None
+    updated_at: str
 
 
 class KeyView(Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from PIL import Image
@@ -27,8 +28,9 @@ from benchmarks.questions import Question
 from search.catalog import assets, queue, sources
 from search.catalog.records import AssetFacts, FoundFile, IndexedAsset, NewSegment
 from search.engine import SearchEngine
-from search.results import Answer, Filters, Signal
+from search.results import Answer, Filters
 from search.settings import Settings
+from search.signals import Signal
 from search.spaces.inputs import fit
 
 BATCH = 200  # assets written in one transaction
@@ -62,8 +64,8 @@ class Outcome(Struct, frozen=True):
         """For each citation: does it name a right source, or quote what was wanted?"""
         pattern = self.question.answer
         return [
-            _name(one.path) in self.question.sources or bool(pattern and re.search(pattern, one.quote))
-            for one in self.answer.citations
+            _name(citation.path) in self.question.sources or bool(pattern and re.search(pattern, citation.quote))
+            for citation in self.answer.citations
         ]
 
 
@@ -79,20 +81,20 @@ def build(engine: SearchEngine, data: Path, vectors: Path | None) -> None:
     said = questions.read_speech(data)
     names = list(said)
     spoken = engine.space.embed(Signal.SPEECH, [said[name] for name in names])
-    space_id = engine.serving.record.id
-    found: dict[str, IndexedAsset] = {}
+    space_id = engine.active_space.record.id
+    results: dict[str, IndexedAsset] = {}
     for photo, row in zip(photos, rows, strict=True):
         path = f"{photo['set']}/{photo['name']}"
-        found[path] = _photo(path, photo, row.astype(np.float32), space_id)
+        results[path] = _photo(path, photo, row.astype(np.float32), space_id)
     for name, row in zip(names, spoken, strict=True):
         segment = NewSegment(
             signal="speech", start_seconds=0.0, end_seconds=READING_SECONDS, text=said[name], vectors={space_id: row}
         )
         facts = AssetFacts(duration_seconds=READING_SECONDS, language="en")
-        found[f"speech/{name}.flac"] = IndexedAsset(
+        results[f"speech/{name}.flac"] = IndexedAsset(
             asset_id=0, kind="audio", content_hash=name, facts=facts, segments=[segment]
         )
-    _write(engine, found)
+    _write(engine, results)
 
 
 def _embed(engine: SearchEngine, photos: Sequence[Mapping[str, str]]) -> np.ndarray:
@@ -119,22 +121,20 @@ def _photo(path: str, photo: Mapping[str, str], vector: np.ndarray, space_id: in
     return IndexedAsset(asset_id=0, kind="image", content_hash=path, facts=facts, segments=[segment])
 
 
-def _write(engine: SearchEngine, found: Mapping[str, IndexedAsset]) -> None:
+def _write(engine: SearchEngine, results: Mapping[str, IndexedAsset]) -> None:
     """Through the queue, as a worker would."""
-    import msgspec
-
     now = time.time()
     with engine.database.write() as connection:
         source = sources.add_source(connection, "/library", True)
-        files = [FoundFile(path=path, path_bytes=path.encode(), size_bytes=1, modified_ns=1) for path in found]
+        files = [FoundFile(path=path, path_bytes=path.encode(), size_bytes=1, modified_ns=1) for path in results]
         assets.sync_assets(connection, source.id, files, now)
     while True:
         with engine.database.write() as connection:
             claimed = queue.claim(connection, "benchmark", BATCH, 600.0, now)
             if not claimed:
                 return
-            done = [msgspec.structs.replace(found[asset.path], asset_id=asset.id) for asset in claimed]
-            queue.finish(connection, "benchmark", done)
+            done = [msgspec.structs.replace(results[asset.path], asset_id=asset.id) for asset in claimed]
+            queue.finish(connection, queue.claims_of(claimed), done)
 
 
 def ask_all(engine: SearchEngine, asked: Sequence[Question]) -> list[Outcome]:
@@ -149,18 +149,18 @@ def ask_all(engine: SearchEngine, asked: Sequence[Question]) -> list[Outcome]:
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """The figures that are reported."""
-    answerable = [one for one in outcomes if one.question.answerable]
-    others = [one for one in outcomes if not one.question.answerable]
-    citations = [right for one in answerable for right in one.citations]
+    answerable = [outcome for outcome in outcomes if outcome.question.answerable]
+    others = [outcome for outcome in outcomes if not outcome.question.answerable]
+    citations = [right for outcome in answerable for right in outcome.citations]
     return {
         "questions": len(outcomes),
-        "source_in_top_5": _mean([one.source_found for one in answerable]),
-        "correct": _mean([one.correct for one in answerable]),
+        "source_in_top_5": _mean([outcome.source_found for outcome in answerable]),
+        "correct": _mean([outcome.correct for outcome in answerable]),
         "citation_precision": _mean(citations),
-        "declined_of_answerable": _mean([not one.answer.found for one in answerable]),
-        "declined_of_unanswerable": _mean([not one.answer.found for one in others]),
-        "p50_seconds": float(np.median([one.seconds for one in outcomes])) if outcomes else None,
-        "p50_cpu_seconds": float(np.median([one.cpu_seconds for one in outcomes])) if outcomes else None,
+        "declined_of_answerable": _mean([not outcome.answer.found for outcome in answerable]),
+        "declined_of_unanswerable": _mean([not outcome.answer.found for outcome in others]),
+        "p50_seconds": float(np.median([outcome.seconds for outcome in outcomes])) if outcomes else None,
+        "p50_cpu_seconds": float(np.median([outcome.cpu_seconds for outcome in outcomes])) if outcomes else None,
     }
 
 
@@ -171,8 +171,8 @@ def _mean(values: Sequence[bool]) -> float | None:
 def by_kind(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
     """The same for each kind of question."""
     groups: dict[str, list[Outcome]] = defaultdict(list)
-    for one in outcomes:
-        groups[one.question.kind].append(one)
+    for outcome in outcomes:
+        groups[outcome.question.kind].append(outcome)
     return {kind: summary(group) for kind, group in groups.items()}
 
 
@@ -207,9 +207,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             engine.close()
             engine = SearchEngine.open(settings)
         asked = [
-            one for one in questions.all_questions(questions.read_photos(options.data)) if one.part == options.part
+            candidate
+            for candidate in questions.all_questions(questions.read_photos(options.data))
+            if candidate.part == options.part
         ]
-        asked = [one for one in asked if not options.kinds or one.kind in options.kinds]
+        asked = [candidate for candidate in asked if not options.kinds or candidate.kind in options.kinds]
         engine.ask("Is anything here?", Filters(), 8, None)  # loads the model
         outcomes = ask_all(engine, asked)
     finally:
@@ -217,9 +219,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     figures = {"all": summary(outcomes), **by_kind(outcomes)}
     print(table(figures))
     if options.show:
-        for one in outcomes:
-            if one.question.answerable != one.correct:
-                print(f"- {one.question.kind}: {one.question.text} -> {one.answer.answer!r}")
+        for candidate in outcomes:
+            if candidate.question.answerable != candidate.correct:
+                print(f"- {candidate.question.kind}: {candidate.question.text} -> {candidate.answer.answer!r}")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1), "utf-8")
 

@@ -24,13 +24,14 @@ import psycopg
 from sqlalchemy import Connection, make_url
 
 from search.catalog import assets, queue, segments, sources, spaces
-from search.catalog.bulk import insert_rows, new_ids
 from search.catalog.database import Database
 from search.catalog.embeddings import STORED, insert_embeddings
 from search.catalog.models import asset, segment
 from search.catalog.records import AssetFacts, FoundFile, IndexedAsset, NewSegment
-from search.filters import Compare, Field, KindIs, Operator, PathMatches
-from search.results import Kind, Signal
+from search.catalog.sql.bulk import insert_rows, new_ids
+from search.query.conditions import Compare, Condition, Field, KindIs, Operator, PathMatches
+from search.results import Kind
+from search.signals import Signal
 
 DIMENSION = 384
 HITS = 10
@@ -83,7 +84,7 @@ class Bench:
         return range(first, first + count)
 
 
-def segment_rows(ids: range, asset_id: int) -> list[tuple]:
+def segment_rows(ids: range, asset_id: int) -> list[tuple[Any, ...]]:
     """Half of them with words, as in a mixed library."""
     rng = np.random.default_rng(ids.start)
     return [
@@ -106,7 +107,9 @@ def write_segments(connection: Connection, space_id: int, asset_id: int, ids: ra
     insert_embeddings(connection, [(space_id, i, "frame", vector) for i, vector in zip(ids, vectors, strict=True)])
 
 
-def raw_write(bench: Bench, table: str, columns: Sequence[str], types: Sequence[str], rows: list[tuple]) -> None:
+def raw_write(
+    bench: Bench, table: str, columns: Sequence[str], types: Sequence[str], rows: list[tuple[Any, ...]]
+) -> None:
     """`executemany` or binary `COPY`, by the driver alone."""
     names = ", ".join(columns)
     with bench.raw() as connection:
@@ -132,7 +135,7 @@ def one_asset(bench: Bench) -> int:
         file = FoundFile(path="/media/a", path_bytes=b"/media/a", size_bytes=1, modified_ns=1)
         [asset_id] = assets.sync_assets(connection, bench.source.id, [file]).ids
         [done] = queue.claim(connection, "bench", 1, 600)
-        queue.finish_unchanged(connection, "bench", [done.id])
+        queue.finish_unchanged(connection, queue.claims_of([done]), [done.id])
     return asset_id
 
 
@@ -144,7 +147,7 @@ def bench_writes(bench: Bench, rows: int, rounds: int) -> list[Row]:
         name: [] for name in ("segments", "segments raw", "embeddings", "embeddings raw")
     }
 
-    def ours_segments(made: list[tuple]) -> None:
+    def ours_segments(made: list[tuple[Any, ...]]) -> None:
         with bench.database.write() as connection:
             insert_rows(connection, segment, SEGMENT_COLUMNS, made)
 
@@ -216,7 +219,7 @@ def bench_queue(bench: Bench, count: int, batch: int = 32) -> list[Row]:
         ]
         wall = time.perf_counter()
         with bench.database.write() as connection:
-            queue.finish(connection, "bench", results)
+            queue.finish(connection, queue.claims_of(claimed), results)
         finishes.append(time.perf_counter() - wall)
     return [
         {"database": bench.name, "what": "sync new files", "ours_rows_per_second": count / sync},
@@ -269,7 +272,7 @@ def bench_reads(bench: Bench, rounds: int) -> list[Row]:
         }
         for percentile in (50, 10)
     ]
-    conditions = {
+    conditions: dict[str, Condition] = {
         "kind:image": KindIs(Kind.IMAGE),
         "path:*7.jpg": PathMatches("*7.jpg"),
         "size<100": Compare(Field.SIZE, Operator.LESS, 100),
@@ -279,9 +282,9 @@ def bench_reads(bench: Bench, rounds: int) -> list[Row]:
         for _ in range(rounds):
             with bench.database.read() as connection:
                 wall = time.perf_counter()
-                found = segments.filter_segments(connection, condition, Signal.TEXT)
+                matching = segments.filter_segments(connection, condition, Signal.TEXT)
                 times.append(time.perf_counter() - wall)
-        what = f"filter {name} ({len(found):,} of {len(every):,})"
+        what = f"filter {name} ({len(matching):,} of {len(every):,})"
         rows.append({"database": bench.name, "what": what, "ours_milliseconds": 1e3 * float(np.median(times))})
     return rows
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from search.duplicates import perceptual_pairs
-from search.perceptual import VERSION, VIEWS, perceptual_hash
+from search.duplicates.matching import perceptual_pairs
+from search.duplicates.perceptual_hash import VERSION, VIEWS, perceptual_hash
 
 GROWTH = (10_000, 40_000, 160_000)
 Alteration = Callable[[Image.Image, random.Random], Image.Image]
@@ -33,13 +33,13 @@ def main() -> None:
     arguments.add_argument("--photos", type=int, default=1500)
     arguments.add_argument("--json", type=Path)
     chosen = arguments.parse_args()
-    report = {"copies": copies(chosen.data, chosen.photos), "growth": growth()}
-    for name, row in report["copies"].items():
+    measured, times = copies(chosen.data, chosen.photos), growth()
+    for name, row in measured.items():
         print(f"{name:24}", ", ".join(f"{key} {value}" for key, value in row.items()))
-    for row in report["growth"]:
+    for row in times:
         print(", ".join(f"{key} {value}" for key, value in row.items()))
     if chosen.json:
-        chosen.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+        chosen.json.write_text(json.dumps({"copies": measured, "growth": times}, indent=1) + "\n", "utf-8")
 
 
 def copies(data: Path, count: int) -> dict[str, dict[str, float]]:
@@ -58,19 +58,19 @@ def copies(data: Path, count: int) -> dict[str, dict[str, float]]:
         names[number] = name
         same.setdefault(picture.tobytes(), []).append(number)
     twins = {number: twin[0] for twin in same.values() for number in twin}
-    found = {(pair.first, pair.second) for pair in perceptual_pairs(hashes)}
-    right = {pair for pair in found if twins[abs(pair[0])] == twins[abs(pair[1])]}
+    pairs = {(pair.first, pair.second) for pair in perceptual_pairs(hashes)}
+    right = {pair for pair in pairs if twins[abs(pair[0])] == twins[abs(pair[1])]}
     report: dict[str, dict[str, float]] = {}
     for name in ALTERATIONS:
         mine = [number for number in names if names[number] == name]
-        report[name] = {"copies": len(mine), "recall": _share(mine, lambda number: (-number, number) in found)}
-    everything = _share(list(names), lambda number: (-number, number) in found)
-    report["all"] = {"pairs": len(found), "precision": round(len(right) / max(1, len(found)), 4), "recall": everything}
+        report[name] = {"copies": len(mine), "recall": _share(mine, lambda number: (-number, number) in pairs)}
+    everything = _share(list(names), lambda number: (-number, number) in pairs)
+    report["all"] = {"pairs": len(pairs), "precision": round(len(right) / max(1, len(pairs)), 4), "recall": everything}
     return report
 
 
-def _share(numbers: list[int], found: Callable[[int], bool]) -> float:
-    return round(sum(found(number) for number in numbers) / max(1, len(numbers)), 3)
+def _share(numbers: list[int], is_found: Callable[[int], bool]) -> float:
+    return round(sum(is_found(number) for number in numbers) / max(1, len(numbers)), 3)
 
 
 def growth() -> list[dict[str, float]]:
@@ -141,8 +141,8 @@ ALTERATIONS: Mapping[str, Alteration] = {
     "cropped to 5 %": _cropped(0.05),
     "cropped to 10 %": _cropped(0.1),
     "recoloured": _recoloured,
-    "mirrored": lambda picture, chance: ImageOps.mirror(picture),
-    "upside down": lambda picture, chance: ImageOps.flip(picture),
+    "mirrored": lambda picture, _chance: ImageOps.mirror(picture),
+    "upside down": lambda picture, _chance: ImageOps.flip(picture),
     "all of these": _everything,
 }
 

@@ -15,12 +15,13 @@ import statistics
 import subprocess
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from indexer import ffmpeg
-from indexer.decoder import limits_of
-from indexer.seeking import FrameReader
-from indexer.strategy import Strategy
+from indexer.decoding.decoder import limits_of
+from indexer.decoding.frames.reader import FrameReader
+from indexer.decoding.frames.seek_strategy import SeekStrategy
+from indexer.previews import ffmpeg
 from search.settings import Settings
 
 # name -> seconds, frames between keyframes, seconds between wanted frames
@@ -65,10 +66,10 @@ def measure(path: Path, seconds: float, step: float, rounds: int) -> dict[str, o
     """Median CPU seconds of every way, and which one is chosen."""
     # A way that finds fewer frames is no way: keyframes ten seconds apart are no frame a second.
     wanted = 0.9 * seconds / step
-    able = [way for way in Strategy if read(path, seconds, step, way)[1] >= wanted]
+    able = [way for way in SeekStrategy if read(path, seconds, step, way)[1] >= wanted]
     ways: dict[str, Callable[[], tuple[str, int]]] = {
-        "chosen": lambda: read(path, seconds, step, None),
-        **{str(way): (lambda way=way: read(path, seconds, step, way)) for way in able},
+        "chosen": partial(read, path, seconds, step, None),
+        **{str(way): partial(read, path, seconds, step, way) for way in able},
     }
     spent: dict[str, list[float]] = {name: [] for name in [*ways, "ffmpeg"]}
     chosen = ""
@@ -84,7 +85,7 @@ def measure(path: Path, seconds: float, step: float, rounds: int) -> dict[str, o
     return {"chosen_is": chosen, **{name: round(statistics.median(values), 3) for name, values in spent.items()}}
 
 
-def read(path: Path, seconds: float, step: float, strategy: Strategy | None) -> tuple[str, int]:
+def read(path: Path, seconds: float, step: float, strategy: SeekStrategy | None) -> tuple[str, int]:
     """All frames by one strategy: its name, and how many frames it found."""
     reader = FrameReader(path, limits_of(Settings.load()), seconds, step, strategy)
     count = sum(1 for _ in reader)
@@ -106,7 +107,7 @@ def cpu_seconds(who: int) -> float:
 def print_row(name: str, row: dict[str, object]) -> None:
     """One line of the table."""
     times = {key: value for key, value in row.items() if isinstance(value, float)}
-    best = min(times[str(way)] for way in Strategy if str(way) in times)
+    best = min(times[str(way)] for way in SeekStrategy if str(way) in times)
     rest = "  ".join(f"{key} {value:.2f}" for key, value in times.items())
     print(f"{name}: {row['chosen_is']}, {times['chosen'] / best:.2f} x the best; {rest}", flush=True)
 

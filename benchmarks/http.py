@@ -31,12 +31,13 @@ import httpx
 import numpy as np
 
 from api.batching import BatchingSpace
+from search.active_space import space_opener
 from search.catalog import assets, queue, sources
 from search.catalog.records import AssetFacts, FoundFile, IndexedAsset, NewSegment
-from search.engine import SearchEngine, opener
-from search.query import parse_query
-from search.results import Signal
+from search.engine import SearchEngine
+from search.query.parse import parse_query
 from search.settings import Settings
+from search.signals import Signal
 
 ROUNDS = 5
 PER_ROUND = 40
@@ -59,7 +60,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings.load({}, home=folder)
-        engine = SearchEngine.open(settings, open_space=lambda record: BatchingSpace(opener(settings)(record)))
+        engine = SearchEngine.open(settings, open_space=lambda record: BatchingSpace(space_opener(settings)(record)))
         fill(engine, options.segments)
         with server(["-m", "api", "serve", "--port", "0", "--no-worker"], settings) as medley:
             overhead = measure_overhead(engine, medley)
@@ -73,8 +74,8 @@ def main() -> None:
 def fill(engine: SearchEngine, segments: int) -> None:
     """Synthetic pictures: vectors around the words that are searched."""
     rng = np.random.default_rng(0)
-    serving = engine.serving
-    centres = serving.space.embed_query_text(WORDS)[Signal.IMAGE]
+    active_space = engine.active_space
+    centres = active_space.space.embed_query_text(WORDS)[Signal.IMAGE]
     with engine.database.write() as connection:
         source = sources.add_source(connection, "/synthetic", watched=False)
     for start in range(0, segments, BATCH):
@@ -82,26 +83,26 @@ def fill(engine: SearchEngine, segments: int) -> None:
         noise = rng.normal(0, 0.04, (len(numbers), centres.shape[1])).astype(np.float32)
         vectors = centres[rng.integers(len(WORDS), size=len(numbers))] + noise
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        found = [
+        files = [
             FoundFile(path=f"/synthetic/{n}.jpg", path_bytes=b"/synthetic/%d.jpg" % n, size_bytes=n + 1, modified_ns=n)
             for n in numbers
         ]
         with engine.database.write() as connection:
-            ids = assets.sync_assets(connection, source.id, found).ids
-            queue.claim(connection, "benchmark", BATCH, 3600)
+            ids = assets.sync_assets(connection, source.id, files).ids
+            claimed = queue.claim(connection, "benchmark", BATCH, 3600)
         results = [
             IndexedAsset(
                 asset_id=asset_id,
                 kind="image",
                 content_hash=f"{asset_id:064x}",
                 facts=AssetFacts(width=1200, height=800),
-                segments=[NewSegment(signal=Signal.IMAGE, vectors={serving.record.id: vector})],
+                segments=[NewSegment(signal=Signal.IMAGE, vectors={active_space.record.id: vector})],
             )
             for asset_id, vector in zip(ids, vectors, strict=True)
         ]
         with engine.database.write() as connection:
-            queue.finish(connection, "benchmark", results)
-    serving.follower.catch_up()
+            queue.finish(connection, queue.claims_of(claimed), results)
+    active_space.follower.catch_up()
 
 
 def measure_overhead(engine: SearchEngine, medley: str) -> dict[str, float]:
@@ -120,8 +121,8 @@ def measure_overhead(engine: SearchEngine, medley: str) -> dict[str, float]:
                     began = time.perf_counter()
                     act(text)
                     times[name].append(time.perf_counter() - began)
-    found = {name: median(values) for name, values in times.items()}
-    return found | {"ratio": found["POST /v1/search"] / (found["empty route"] + found["search in process"])}
+    medians = {name: median(values) for name, values in times.items()}
+    return medians | {"ratio": medians["POST /v1/search"] / (medians["empty route"] + medians["search in process"])}
 
 
 def contestants(
@@ -186,9 +187,9 @@ async def visitor(
 
 async def resident(client: httpx.AsyncClient) -> int:
     """Memory of the service, as it says itself."""
-    found = re.search(r"^medley_resident_bytes (\S+)", (await client.get("/metrics")).text, re.MULTILINE)
-    assert found is not None
-    return int(float(found[1]))
+    match = re.search(r"^medley_resident_bytes (\S+)", (await client.get("/metrics")).text, re.MULTILINE)
+    assert match is not None
+    return int(float(match[1]))
 
 
 @contextmanager
@@ -198,7 +199,7 @@ def server(arguments: list[str], settings: Settings) -> Iterator[str]:
     process = subprocess.Popen([sys.executable, *arguments], env=environment, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
-        address = next(found[1] for line in process.stderr if (found := re.search(r"listens on (http://\S+)", line)))
+        address = next(match[1] for line in process.stderr if (match := re.search(r"listens on (http://\S+)", line)))
         # Else the pipe fills and the server waits for us.
         with subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL):
             yield address

@@ -32,23 +32,23 @@ import psutil
 from PIL import Image
 
 from benchmarks.catalog import write_segments
-from indexer import images
-from indexer.decoder import DecoderPool, limits_of
-from indexer.items import DecodeRequest, Limits, PictureItem
-from indexer.makers import open_makers
-from indexer.scan import scan_source
-from indexer.segmenter import PictureMaker
-from indexer.worker import Worker
+from indexer.decoding import images
+from indexer.decoding.decoder import DecoderPool, limits_of
+from indexer.decoding.items import DecodeRequest, Limits, PictureItem
+from indexer.ingest.worker import Worker
+from indexer.segmenting.makers import open_makers
+from indexer.segmenting.segmenter import PictureMaker
+from indexer.sources.scan import scan_source
 from search.catalog import assets, queue, sources, spaces
 from search.catalog.database import Database
 from search.catalog.records import FoundFile
-from search.results import Signal
 from search.settings import Settings
+from search.signals import Signal
 from search.spaces import torchvision_schemas
 from search.spaces.inputs import ImageInput, fit
-from search.spaces.minilm import DIMENSION
 from search.spaces.space import Space, unit_rows
 from search.spaces.starter import StarterSpace
+from search.spaces.text.minilm import DIMENSION
 
 MEGAPIXEL = (1152, 864)
 TWELVE_MEGAPIXELS = (4032, 3024)
@@ -71,14 +71,14 @@ class Row:
 
 def make_photos(folder: Path, count: int, source: Path | None) -> list[Path]:
     """`count` JPEGs of a megapixel each."""
-    found = sorted(source.rglob("*.jpg")) if source else []
+    originals = sorted(source.rglob("*.jpg")) if source else []
     rng = np.random.default_rng(0)
-    if found:
-        found = [found[place] for place in rng.choice(len(found), count, replace=count > len(found))]
+    if originals:
+        originals = [originals[index] for index in rng.choice(len(originals), count, replace=count > len(originals))]
     paths = []
     for number in range(count):
-        if found:
-            picture = Image.open(found[number]).convert("RGB")
+        if originals:
+            picture = Image.open(originals[number]).convert("RGB")
         else:
             rough = rng.integers(0, 255, (rng.integers(6, 60), rng.integers(8, 80), 3), dtype=np.uint8)
             picture = Image.fromarray(rough)
@@ -122,9 +122,12 @@ class Peak:
 
 def decode_bare(request: DecodeRequest) -> tuple[int, ...]:
     """One file in one process, with nothing around it."""
-    _, item = images.decode(request)
-    assert isinstance(item, PictureItem)
-    return item.pictures[1].shape
+    return picture_of(request).shape
+
+
+def picture_of(request: DecodeRequest) -> np.ndarray:
+    """`(side, side, 3) uint8`: the picture of the file as the request's first model sees it."""
+    return next(item for item in images.decode(request) if isinstance(item, PictureItem)).pictures[1]
 
 
 def fill(database: Database, space_id: int, library: int) -> None:
@@ -139,7 +142,7 @@ def fill(database: Database, space_id: int, library: int) -> None:
         with database.write() as connection:
             held = assets.sync_assets(connection, source_id, files).ids
             claimed = queue.claim(connection, "bench", FILLED_TOGETHER, 600)
-            queue.finish_unchanged(connection, "bench", [one.id for one in claimed])
+            queue.finish_unchanged(connection, queue.claims_of(claimed), [asset.id for asset in claimed])
             for number, asset_id in zip(numbers, held, strict=True):
                 ids = range(1 + number * SEGMENTS_EACH, 1 + (number + 1) * SEGMENTS_EACH)
                 vectors = unit_rows(rng.normal(size=(SEGMENTS_EACH, DIMENSION)).astype(np.float32))
@@ -163,15 +166,9 @@ class Ingestion:
         limits = limits_of(settings)
         wants = {1: space.image_input}
         self._requests = [DecodeRequest(path, limits, wants, want_text=True) for path in paths]
-        self._pictures = [self._decode(request) for request in self._requests]
+        self._pictures = [picture_of(request) for request in self._requests]
         space.embed(Signal.IMAGE, self._pictures[:ENCODED_TOGETHER])
         self.peak_megabytes = 0.0
-
-    @staticmethod
-    def _decode(request: DecodeRequest) -> np.ndarray:
-        _, item = images.decode(request)
-        assert isinstance(item, PictureItem)
-        return item.pictures[1]
 
     def decode(self, pool: ProcessPoolExecutor) -> None:
         """Bare decoding, on as many processes as the pipeline has."""
@@ -214,7 +211,9 @@ class Ingestion:
                 makers = open_makers(settings)
                 spaces_of = {space_id: self._space}
                 reading = makers.reading if read else (PictureMaker,)
-                worker = Worker(settings, database, lambda: spaces_of, pool.decode, makers.factories, reading=reading)
+                worker = Worker.here(
+                    settings, database, lambda: spaces_of, pool.decode, makers.factories, reading=reading
+                )
                 searchable = threading.Event()
                 if not read:
                     threading.Thread(target=self._watch, args=(database, source.id, searchable), daemon=True).start()
@@ -292,17 +291,16 @@ def prepare(photos: Sequence[Path], size: tuple[int, int], space: Space, rounds:
 
 def to_input(file: Path, limits: Limits) -> np.ndarray:
     """A file as the picture that a model sees, and nothing else: no facts, no hash."""
-    with images._opened(file, limits) as image:
-        return fit(images._load(image, int(CLIP_INPUT.side * images.DRAFT_MARGIN)), CLIP_INPUT)
+    picture, _ = images.load_picture(file, limits, int(CLIP_INPUT.side * images.DRAFT_MARGIN))
+    return fit(picture, CLIP_INPUT)
 
 
 def _cosine_of_draft(file: Path, space: Space) -> float:
     wanted = space.image_input
     limits = limits_of(Settings.load(environment={}))
-    _, item = images.decode(DecodeRequest(file, limits, {1: wanted}, want_text=False))
-    assert isinstance(item, PictureItem)
+    drafted_picture = picture_of(DecodeRequest(file, limits, {1: wanted}, want_text=False))
     full = Image.open(file).convert("RGB").resize((wanted.side, wanted.side), Image.Resampling.BICUBIC)
-    drafted, whole = space.embed(Signal.IMAGE, [item.pictures[1], np.asarray(full)])
+    drafted, whole = space.embed(Signal.IMAGE, [drafted_picture, np.asarray(full)])
     return float(drafted @ whole)
 
 

@@ -22,23 +22,25 @@ import wave
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import msgspec
 import numpy as np
 from safetensors.numpy import load_file
 
-from indexer import audio
-from indexer.decoder import limits_of
-from indexer.items import DecodeRequest, SoundItem
-from indexer.scan import scan_source
-from indexer.workshop import Workshop
+from indexer.decoding import audio
+from indexer.decoding.decoder import limits_of
+from indexer.decoding.items import DecodeRequest, SoundItem
+from indexer.indexer import Indexer
+from indexer.sources.scan import scan_source
 from search.catalog import sources
 from search.catalog.database import Database
 from search.engine import SearchEngine
-from search.query import parse_query
-from search.results import Signal
+from search.query.parse import parse_query
+from search.results import Moment
 from search.settings import Settings
+from search.signals import Signal
 from search.spaces.inputs import SAMPLE_RATE_HZ, Waveform
 from search.spaces.sound import SoundEncoder, SoundFeatures, SoundHead, sound_part
 from search.spaces.starter import SoundPart, StarterSpace
@@ -78,7 +80,7 @@ class Truth:
 
     kind: str  # speech, sound, frame or text
     query: str
-    places: Mapping[str, tuple[float, float]]
+    segment_positions: Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -143,16 +145,16 @@ def build(data: Path, folder: Path) -> list[Truth]:
             spoken = _mix(track, reading, starts[1])
             truths.append(Truth("speech", _middle_words(readings[number]["text"]), {name: spoken}))
         labelled.setdefault(label, {})[name] = _mix(track, sound, starts[0])
-        for place, photo in enumerate(scenes):
-            times = (place * SCENE_SECONDS, (place + 1) * SCENE_SECONDS)
+        for scene, photo in enumerate(scenes):
+            times = (scene * SCENE_SECONDS, (scene + 1) * SCENE_SECONDS)
             truths.append(Truth("frame", photo["captions"][0], {name: times}))
         _write_video(folder / name, [data / "photos" / "flickr8k" / p["file"] for p in scenes], track)
-    for label, places in labelled.items():
-        truths += [Truth("sound", phrase, places) for phrase in UNSEEN[label]]
+    for label, segment_positions in labelled.items():
+        truths += [Truth("sound", phrase, segment_positions) for phrase in UNSEEN[label]]
     return truths
 
 
-def _rows(path: Path) -> list[dict]:
+def _rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
@@ -193,19 +195,19 @@ def _write_video(path: Path, photos: Sequence[Path], track: Waveform) -> None:
 
 
 def index(folder: Path, home: Path, sound_head: Path | None) -> SearchEngine:
-    """A library of the folder, through the same workers as anybody's."""
+    """A library of the folder, indexed by the usual workers."""
     settings = msgspec.structs.replace(Settings.load(home=home), settle_seconds=0.0)
     settings = msgspec.structs.replace(settings, decode_timeout_seconds=600.0)
     space = StarterSpace(settings, sound=_held_out(settings, sound_head) if sound_head else None)
-    opener = (lambda record: space) if sound_head else None
+    space_opener = (lambda _record: space) if sound_head else None
     database = Database.open(settings)
     database.migrate()
     with database.write() as connection:
         source = sources.add_source(connection, str(folder), True)
-    with Workshop(settings, database, opener) as workshop:
+    with Indexer(settings, database, space_opener) as indexer:
         scan_source(database, source, settings)
-        workshop.worker().run(threading.Event(), until_idle=True)
-    return SearchEngine.open(settings, database, opener)
+        indexer.worker().run(threading.Event(), until_idle=True)
+    return SearchEngine.open(settings, database, space_opener)
 
 
 def _held_out(settings: Settings, head: Path) -> SoundPart:
@@ -223,16 +225,16 @@ def score(engine: SearchEngine, truths: Sequence[Truth]) -> Score:
     for truth in truths:
         query = msgspec.structs.replace(parse_query(_plain(truth.query)), limit=LOOKED_AT)
         rank = LOOKED_AT + 1
-        for place, hit in enumerate(engine.search(query).hits, 1):
+        for position, hit in enumerate(engine.search(query).hits, 1):
             name = Path(hit.asset.path).name
-            if name in truth.places:
-                rank = min(rank, place)
-                overlaps.append(_overlap(hit.moments, truth.places[name], Signal(truth.kind)))
+            if name in truth.segment_positions:
+                rank = min(rank, position)
+                overlaps.append(_overlap(hit.moments, truth.segment_positions[name], Signal(truth.kind)))
                 break
         ranks.append(rank)
-    found = np.array(ranks)
+    ranks_found = np.array(ranks)
     mean = float(np.mean(overlaps)) if overlaps else 0.0
-    return Score(len(truths), float((found <= 1).mean()), float((found <= LOOKED_AT).mean()), mean)
+    return Score(len(truths), float((ranks_found <= 1).mean()), float((ranks_found <= LOOKED_AT).mean()), mean)
 
 
 def _plain(text: str) -> str:
@@ -240,10 +242,10 @@ def _plain(text: str) -> str:
     return "".join(c if c.isalnum() or c in " '" else " " for c in text)
 
 
-def _overlap(moments: Sequence, truth: tuple[float, float], signal: Signal) -> float:
+def _overlap(moments: Sequence[Moment], truth: tuple[float, float], signal: Signal) -> float:
     """Intersection over union of the best-ranked moment of the signal; of any moment if there is none."""
     moment = next((m for m in moments if m.signal is signal), moments[0])
-    if moment.start_seconds is None:
+    if moment.start_seconds is None or moment.end_seconds is None:
         return 0.0
     both = min(moment.end_seconds, truth[1]) - max(moment.start_seconds, truth[0])
     either = max(moment.end_seconds, truth[1]) - min(moment.start_seconds, truth[0])
@@ -260,17 +262,17 @@ def still_recall(data: Path, root: Path, truths: Sequence[Truth]) -> dict[str, f
     for truth in truths:
         file = by_caption[truth.query]["file"]
         shutil.copy(data / "photos" / "flickr8k" / file, folder)
-        video_of[Path(file).name] = next(iter(truth.places))
+        video_of[Path(file).name] = next(iter(truth.segment_positions))
     engine = index(folder, root / "home-stills", None)
     ranks = []
     for truth in truths:
         query = msgspec.structs.replace(parse_query(_plain(truth.query)), limit=SCENES * LOOKED_AT + SCENES)
         answers = dict.fromkeys(video_of[Path(hit.asset.path).name] for hit in engine.search(query).hits)
-        wanted = next(iter(truth.places))
+        wanted = next(iter(truth.segment_positions))
         ranks.append(list(answers).index(wanted) + 1 if wanted in answers else 99)
     engine.close()
-    found = np.array(ranks)
-    return {"recall_at_1": float((found <= 1).mean()), "recall_at_5": float((found <= LOOKED_AT).mean())}
+    ranks_found = np.array(ranks)
+    return {"recall_at_1": float((ranks_found <= 1).mean()), "recall_at_5": float((ranks_found <= LOOKED_AT).mean())}
 
 
 if __name__ == "__main__":

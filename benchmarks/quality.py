@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.measures import average_precisions, first_ranks, own_ranks, recall_at
-from search.results import Signal
 from search.settings import Settings
+from search.signals import Signal
 from search.spaces.image_encoder import ImageEncoder
 from search.spaces.inputs import fit
 from search.spaces.starter import IMAGE_INPUT, StarterSpace
 from search.spaces.weights import IMAGE, shipped
+from training.measures import average_precisions, first_ranks, own_ranks, recall_at
 from training.photos import SENTENCES, Photo, read_photos
 
 LABEL_QUERY = "a photo of {}"
@@ -61,6 +61,7 @@ class Recall:
 
     @classmethod
     def of(cls, ranks: np.ndarray) -> Recall:
+        """From the rank of each query's wanted item, `(n,) int`, 1 for the best."""
         return cls(recall_at(ranks, 1), recall_at(ranks, 5), recall_at(ranks, 10), float(np.median(ranks)))
 
     def __str__(self) -> str:
@@ -113,21 +114,21 @@ def captions(
     title: str, photos: Sequence[Photo], rows: np.ndarray, before: Vectors, after: Vectors
 ) -> dict[str, list[Recall]]:
     """Text to image, image to text, and text to image by type of query."""
-    found: dict[str, list[Recall]] = {}
+    by_task: dict[str, list[Recall]] = {}
     sentences = [sentence for row in rows for sentence in photos[row].sentences]
     for vectors in (before, after):
         scores = vectors.sentences[rows].reshape(len(sentences), -1) @ vectors.photos[rows].T
         ranks = own_ranks(scores, np.arange(len(rows)).repeat(SENTENCES))
-        found.setdefault("text to image", []).append(Recall.of(ranks))
+        by_task.setdefault("text to image", []).append(Recall.of(ranks))
         back = vectors.photos[rows] @ vectors.sentences[rows].reshape(len(sentences), -1).T
         own = np.eye(len(rows), dtype=bool).repeat(SENTENCES, axis=1)
-        found.setdefault("image to text", []).append(Recall.of(first_ranks(back, own)))
+        by_task.setdefault("image to text", []).append(Recall.of(first_ranks(back, own)))
         for kind, chosen in query_types(sentences):
-            found.setdefault(f"text to image: {kind}", []).append(Recall.of(ranks[chosen]))
+            by_task.setdefault(f"text to image: {kind}", []).append(Recall.of(ranks[chosen]))
     print(f"\n| {title}: {len(rows)} photos; R@1 / R@5 / R@10 | before | after |\n|---|---|---|")
-    for kind, (first, second) in found.items():
+    for kind, (first, second) in by_task.items():
         print(f"| {kind} | {first} | {second} |")
-    return found
+    return by_task
 
 
 def query_types(sentences: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from search.language.wording import content
+from search.language.lexical import content
 
 
 class Question(Struct, frozen=True, kw_only=True):

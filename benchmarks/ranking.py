@@ -18,19 +18,20 @@ from pathlib import Path
 
 import numpy as np
 
-from search.calibration import Calibration, for_space
-from search.candidates import CandidateList
-from search.fusion import noisy_or
-from search.results import Signal
+from search.ranking.calibration import Calibration, for_space
+from search.ranking.candidates import CandidateList
+from search.ranking.fusion import noisy_or
 from search.settings import Settings
+from search.signals import Signal
 from search.spaces.registry import open_space
-from search.spaces.specification import StarterSpecification
+from search.spaces.specification import newest_starter
 from training.calibration import PER_LIBRARY, SHOWN, SIZES, best_hits, ranking, shown
-from training.mixed import questions, read_contents
+from training.mixed_libraries import questions, read_contents
 from training.trials import Trial, trials
 
 Method = Callable[[Trial, Calibration], dict[int, float]]
 BINS = 10
+BROAD = 12  # right answers from which a question is broad
 LIBRARIES = {"validation": 1, "test": 3}  # of each size: few libraries with the same few mistakes tell little
 _RECIPROCAL_RANK_CONSTANT = 60  # Cormack, Clarke and Büttcher 2009
 _WEIGHTS = (0.5, 1.0, 2.0)
@@ -43,7 +44,7 @@ def main() -> None:
     arguments.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "medley-calibration")
     arguments.add_argument("--json", type=Path)
     chosen = arguments.parse_args()
-    space = open_space(StarterSpecification(), Settings.load(home=chosen.cache / "home"))
+    space = open_space(newest_starter(), Settings.load(home=chosen.cache / "home"))
     calibration = for_space(None, space.fingerprint.digest)
     made: dict[str, list[Trial]] = {}
     for part, seed in (("validation", 1), ("test", 2)):
@@ -53,7 +54,7 @@ def main() -> None:
         made[part] = list(trials(contents, asked, space, SIZES * LIBRARIES[part], PER_LIBRARY, random))
     report = {
         "space": space.fingerprint.digest[:12],
-        "trials": {part: len(found) for part, found in made.items()},
+        "trials": {part: len(of_part) for part, of_part in made.items()},
         "calibration": honesty(made["test"], calibration),
         "answers": answers(made["test"], calibration),
         "fusion": compare(made["validation"], made["test"][:: LIBRARIES["test"]], calibration),
@@ -74,13 +75,13 @@ def honesty(made: Sequence[Trial], calibration: Calibration) -> dict[str, object
         bins = np.minimum((said * BINS).astype(int), BINS - 1)
         rows = [
             {
-                "from": place / BINS,
-                "hits": int((bins == place).sum()),
-                "said": round(float(said[bins == place].mean()), 3),
-                "right": round(float(right[bins == place].mean()), 3),
+                "from": bin_number / BINS,
+                "hits": int((bins == bin_number).sum()),
+                "said": round(float(said[bins == bin_number].mean()), 3),
+                "right": round(float(right[bins == bin_number].mean()), 3),
             }
-            for place in range(BINS)
-            if (bins == place).any()
+            for bin_number in range(BINS)
+            if (bins == bin_number).any()
         ]
         error = sum(abs(row["said"] - row["right"]) * row["hits"] for row in rows) / len(said)
         report[name] = {"expected calibration error": round(error, 4), "diagram": rows}
@@ -93,64 +94,93 @@ def honesty(made: Sequence[Trial], calibration: Calibration) -> dict[str, object
 
 
 def answers(made: Sequence[Trial], calibration: Calibration) -> dict[str, dict[str, float]]:
-    """By sort of question: what is answered with "nothing matches well", rightly and wrongly."""
-    rows: dict[str, list[tuple[bool, bool, bool, float]]] = {}
+    """By sort of question: what is answered with "nothing matches well", rightly and wrongly; and how honest it is."""
+    rows: dict[str, list[tuple[float, ...]]] = {}
+    said: dict[str, list[tuple[float, float]]] = {}
     for trial in made:
         hits = ranking(trial, calibration)
-        if hits:
-            right = [trial.asset_truth[asset_id] == 1 for asset_id, _ in hits[:SHOWN]]
-            # What is of another world is easier to refuse, and would hide how hard the rest is.
-            for name in (trial.sort,) if trial.sort == "elsewhere" else (trial.sort, "all"):
-                rows.setdefault(name, []).append((trial.present, right[0], any(right), hits[0][1]))
-    return {name: _answered(np.array(found, dtype=float), calibration) for name, found in rows.items()}
+        if not hits:
+            continue
+        right = [trial.asset_truth[asset_id] == 1 for asset_id, _ in hits[:SHOWN]]
+        total = sum(value == 1 for value in trial.asset_truth.values())
+        # What is of another world is easier to refuse, and would hide how hard the rest is.
+        for name in (trial.sort,) if trial.sort == "elsewhere" else (trial.sort, "all"):
+            row = (trial.present, right[0], any(right), hits[0][1], total >= BROAD, sum(right) / SHOWN)
+            rows.setdefault(name, []).append(row)
+            said.setdefault(name, []).extend(
+                (relevance, trial.asset_truth[asset_id]) for asset_id, relevance in hits[:SHOWN]
+            )
+    return {
+        name: {"calibration error": expected_error(*np.array(said[name]).T)}
+        | _answered(np.array(row, dtype=float), calibration)
+        for name, row in rows.items()
+    }
+
+
+def expected_error(said: np.ndarray, right: np.ndarray) -> float:
+    """Expected calibration error over BINS equal bins."""
+    bins = np.minimum((said * BINS).astype(int), BINS - 1)
+    errors = [
+        abs(said[bins == bin_number].mean() - right[bins == bin_number].mean()) * (bins == bin_number).mean()
+        for bin_number in set(bins)
+    ]
+    return round(float(sum(errors)), 4)
 
 
 def _answered(rows: np.ndarray, calibration: Calibration) -> dict[str, float]:
-    present, first, among, best = rows[:, 0] == 1, rows[:, 1] == 1, rows[:, 2] == 1, rows[:, 3]
-    found: dict[str, float] = {"questions": int(present.sum())}
+    present, first, among, broad = (rows[:, column] == 1 for column in (0, 1, 2, 4))
+    best = rows[:, 3]
+    figures: dict[str, float] = {"questions": int(present.sum())}
     if present.any():
-        found["best hit right"] = _mean(first[present])
-        found[f"right among {SHOWN}"] = _mean(among[present])
-        found["right best hits lost"] = _mean(best[present & first] < calibration.least)
-        found[f"right among {SHOWN} lost"] = _mean(best[present & among] < calibration.least)
-        found["right best hits unsure"] = _mean(best[present & first] < calibration.threshold)
+        figures["best hit right"] = _mean(first[present])
+        figures[f"right among {SHOWN}"] = _mean(among[present])
+        figures["right best hits lost"] = _mean(best[present & first] < calibration.least)
+        figures[f"right among {SHOWN} lost"] = _mean(best[present & among] < calibration.least)
+        figures["right best hits unsure"] = _mean(best[present & first] < calibration.threshold)
+    if (present & broad).any():
+        figures["broad"] = int((present & broad).sum())
+        figures["broad told nothing matches"] = _mean(best[present & broad] < calibration.least)
+        figures[f"broad precision at {SHOWN}"] = _mean(rows[present & broad, 5])
     if (~present).any():
         absent, good = best[~present], best[present & first]
-        found["absent"] = len(absent)
-        found["absent said so"] = _mean(absent < calibration.least)
+        figures["absent"] = len(absent)
+        figures["absent said so"] = _mean(absent < calibration.least)
         if len(good):
             # What any threshold could do: the trade is the space's, not the threshold's.
-            found["absent said so, losing 10 %"] = _mean(absent < np.quantile(good, 0.1))
-    return found
+            figures["absent said so, losing 10 %"] = _mean(absent < np.quantile(good, 0.1))
+    return figures
 
 
 def _mean(values: np.ndarray) -> float:
     return round(float(np.mean(values)), 3) if len(values) else float("nan")
 
 
-def reciprocal_rank(trial: Trial, calibration: Calibration) -> dict[int, float]:
+def reciprocal_rank(trial: Trial, _calibration: Calibration) -> dict[int, float]:
     """The sum over lists of 1 / (60 + place of the asset's best segment)."""
-    found: dict[int, float] = {}
-    for one in trial.lists:
-        places = {candidate.asset_id: place for place, candidate in reversed(list(enumerate(one.candidates, start=1)))}
-        for asset_id, place in places.items():
-            found[asset_id] = found.get(asset_id, 0.0) + 1 / (_RECIPROCAL_RANK_CONSTANT + place)
-    return found
+    scores: dict[int, float] = {}
+    for candidate_list in trial.lists:
+        places = {
+            candidate.asset_id: rank
+            for rank, candidate in reversed(list(enumerate(candidate_list.candidates, start=1)))
+        }
+        for asset_id, rank in places.items():
+            scores[asset_id] = scores.get(asset_id, 0.0) + 1 / (_RECIPROCAL_RANK_CONSTANT + rank)
+    return scores
 
 
-def scaled_sum(trial: Trial, calibration: Calibration) -> dict[int, float]:
+def scaled_sum(trial: Trial, _calibration: Calibration) -> dict[int, float]:
     """Raw scores scaled to 0..1 within each list and added: what engines do that don't calibrate."""
-    found: dict[int, float] = {}
-    for one in trial.lists:
-        scores = [candidate.score for candidate in one.candidates]
+    sums: dict[int, float] = {}
+    for candidate_list in trial.lists:
+        scores = [candidate.score for candidate in candidate_list.candidates]
         low, high = min(scores), max(scores)
         best: dict[int, float] = {}
-        for candidate in one.candidates:
+        for candidate in candidate_list.candidates:
             value = (candidate.score - low) / (high - low) if high > low else 1.0
             best[candidate.asset_id] = max(best.get(candidate.asset_id, 0.0), value)
         for asset_id, value in best.items():
-            found[asset_id] = found.get(asset_id, 0.0) + value
-    return found
+            sums[asset_id] = sums.get(asset_id, 0.0) + value
+    return sums
 
 
 def maximum(trial: Trial, calibration: Calibration) -> dict[int, float]:
@@ -159,14 +189,14 @@ def maximum(trial: Trial, calibration: Calibration) -> dict[int, float]:
 
 
 def joined(trial: Trial, calibration: Calibration) -> dict[int, float]:
-    """What search/fusion.py does."""
+    """What search/ranking/fusion.py does."""
     return dict(ranking(trial, calibration))
 
 
 def joined_lists(trial: Trial, calibration: Calibration) -> dict[int, float]:
     """Noisy-or in which words and meaning of the same passages are two witnesses."""
     voices = _voices(trial.lists, calibration, by_list=True)
-    return {asset_id: noisy_or(found.values()) for asset_id, found in voices.items()}
+    return {asset_id: noisy_or(by_signal.values()) for asset_id, by_signal in voices.items()}
 
 
 def weighted_sum(weights: Mapping[str, float]) -> Method:
@@ -184,13 +214,15 @@ def weighted_sum(weights: Mapping[str, float]) -> Method:
 def _voices(
     lists: Sequence[CandidateList], calibration: Calibration, by_list: bool = False
 ) -> dict[int, dict[str, float]]:
-    found: dict[int, dict[str, float]] = {}
-    for one in lists:
-        name = f"{one.signal}/{one.evidence}" if by_list else str(one.signal)
-        for candidate, value in zip(one.candidates, calibration.relevances(one).tolist(), strict=True):
-            voices = found.setdefault(candidate.asset_id, {})
+    by_asset: dict[int, dict[str, float]] = {}
+    for candidate_list in lists:
+        name = f"{candidate_list.signal}/{candidate_list.evidence}" if by_list else str(candidate_list.signal)
+        for candidate, value in zip(
+            candidate_list.candidates, calibration.relevances(candidate_list).tolist(), strict=True
+        ):
+            voices = by_asset.setdefault(candidate.asset_id, {})
             voices[name] = max(voices.get(name, 0.0), value)
-    return found
+    return by_asset
 
 
 def compare(
@@ -238,7 +270,7 @@ def _ranked(trial: Trial, method: Method, calibration: Calibration) -> list[tupl
     """Asset and truth, best first."""
     scores = method(trial, calibration)
     order = sorted(scores, key=lambda asset_id: (-scores[asset_id], asset_id))
-    return [(one, trial.asset_truth[one]) for one in order]
+    return [(ranked_id, trial.asset_truth[ranked_id]) for ranked_id in order]
 
 
 def evaluate(made: Sequence[Trial], method: Method, calibration: Calibration) -> dict[str, dict[str, float]]:
@@ -246,19 +278,19 @@ def evaluate(made: Sequence[Trial], method: Method, calibration: Calibration) ->
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import ranx
-    right, found, sorts = {}, {}, {}
-    for place, trial in enumerate(one for one in made if one.present):
-        name = f"q{place}"
+    right, runs, sorts = {}, {}, {}
+    for number, trial in enumerate(candidate for candidate in made if candidate.present):
+        name = f"q{number}"
         right[name] = {str(asset_id): 1 for asset_id, value in trial.asset_truth.items() if value == 1}
         ranked = _ranked(trial, method, calibration)
-        found[name] = {str(asset_id): 1.0 / (1 + rank) for rank, (asset_id, _) in enumerate(ranked)} or {"none": 0.0}
+        runs[name] = {str(asset_id): 1.0 / (1 + rank) for rank, (asset_id, _) in enumerate(ranked)} or {"none": 0.0}
         sorts[name] = trial.sort
     report = {}
     for sort in [*sorted(set(sorts.values())), "all"]:
         names = [name for name in right if sort in (sorts[name], "all")]
         values = ranx.evaluate(
             ranx.Qrels({name: right[name] for name in names}),
-            ranx.Run({name: found[name] for name in names}),
+            ranx.Run({name: runs[name] for name in names}),
             ["ndcg@10", "recall@10"],
         )
         report[sort] = {measure: round(float(value), 3) for measure, value in values.items()}

@@ -23,12 +23,17 @@ from msgspec import Struct
 
 from benchmarks import questions
 from benchmarks.catalog import clocked
+from search.catalog import embeddings
+from search.engine import SearchEngine
 from search.language import prompts
 from search.language.backends import open_language_model
 from search.language.llm import Request
+from search.language.picture_captions import open_reader
+from search.language.question_planning import sought
 from search.language.reranker import WEIGHTS, Blend, RerankerWeights, logit
-from search.language.rewriting import sought
+from search.results import Part, Query
 from search.settings import Settings
+from search.signals import Signal
 from training.logistic import logistic
 
 POOL = 20  # hits of each query that are reranked
@@ -79,14 +84,10 @@ def compared(queries: Sequence[Ranked], blend: Blend) -> dict[str, float]:
 
 def quality(options: argparse.Namespace) -> dict[str, Any]:
     """Fit on validation, report on test."""
-    from search.engine import SearchEngine
-    from search.language.pictures import open_reader
-    from search.results import Part, Query, Signal
-
     settings = Settings.load(home=options.home)
     engine = SearchEngine.open(settings)
     model = open_language_model(settings)
-    reader = open_reader(model, engine.serving.space.fingerprint)
+    reader = open_reader(model, engine.active_space.space.fingerprint)
     groups: dict[tuple[str, str], list[Ranked]] = {}
     began = time.perf_counter()
     for question in questions.all_questions(questions.read_photos(options.data)):
@@ -125,18 +126,16 @@ def quality(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _vectors(engine: Any, ids: Sequence[int]) -> np.ndarray:
-    from search.catalog import embeddings
-
     with engine.database.read() as connection:
-        held, rows = embeddings.vectors_of(connection, engine.serving.record.id, ids)
-    place = {int(segment): row for row, segment in enumerate(held)}
-    return np.stack([rows[place[segment]] for segment in ids]).astype(np.float32)
+        held, rows = embeddings.vectors_of(connection, engine.active_space.record.id, ids)
+    row_of = {int(segment): row for row, segment in enumerate(held)}
+    return np.stack([rows[row_of[segment]] for segment in ids]).astype(np.float32)
 
 
 def _passages(model: Any, query: str, texts: Sequence[str]) -> np.ndarray:
     target = prompts.asked(query)
     words = [prompts.NO_WORDS, *(prompts.passage(text) for text in texts)]
-    prior, *given = model.score((prompts.PASSAGE,), [Request((one, prompts.ASKED), target) for one in words])
+    prior, *given = model.score((prompts.PASSAGE,), [Request((passage, prompts.ASKED), target) for passage in words])
     return np.array([likelihood.per_token - prior.per_token for likelihood in given])
 
 
@@ -178,7 +177,7 @@ def plain_loop(settings: Settings) -> Callable[[str, Sequence[str]], np.ndarray]
     """One passage at a time, the whole prompt each time, logits of every position."""
     import torch
 
-    from search.language.embedded import prepare
+    from search.language.embedded_model import prepare
     from search.spaces.device import choose_dtype
     from search.spaces.torchvision_schemas import declare_missing
 
@@ -196,8 +195,8 @@ def plain_loop(settings: Settings) -> Callable[[str, Sequence[str]], np.ndarray]
         for text in (prompts.NO_WORDS, *(prompts.passage(text) for text in texts)):
             ids = tokenizer(prompts.PASSAGE + text + prompts.ASKED).input_ids + target
             logs = model(torch.tensor([ids])).logits.float().log_softmax(-1)[0]
-            places = torch.arange(len(ids) - len(target) - 1, len(ids) - 1)
-            scores.append(float(logs[places, torch.tensor(target)].mean()))
+            segment_positions = torch.arange(len(ids) - len(target) - 1, len(ids) - 1)
+            scores.append(float(logs[segment_positions, torch.tensor(target)].mean()))
         return np.array(scores[1:]) - scores[0]
 
     return score

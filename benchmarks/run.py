@@ -27,6 +27,7 @@ def quality(data: str) -> dict[str, list[str]]:
     """Those that need real media and their captions."""
     return {
         "quality": [data],
+        "everyday": [data],
         "text_seen": [data],
         "speech": [data],
         "moments": [data],

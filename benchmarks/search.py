@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,14 +27,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.catalog import Bench, one_asset, write_segments
-from search.index.building import recall
-from search.index.native import BLAS_FROM, faiss, set_threads
+from search.arrays import Float32Array, Int64Array
+from search.index.faiss_setup import BLAS_FROM, faiss, set_threads
 from search.index.partition import Partition, PartitionOptions
 from search.index.planner import Lists, Plan, Way, plan_lists
-from search.results import Signal
+from search.index.stores.ivf_building import recall
 from search.settings import Settings
+from search.signals import Signal
 from search.spaces.registry import open_space
-from search.spaces.specification import StarterSpecification
+from search.spaces.specification import newest_starter
 
 K = 10
 STOCK_BLAS_FROM = 128_000  # what FAISS comes with
@@ -45,7 +47,7 @@ EMBEDDED_AT_ONCE = 512
 GROWTH_ROWS = 2_000  # written at a time
 THRESHOLD = Settings.load().ivf_threshold
 THRESHOLDS = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000)
-Search = Callable[[np.ndarray], np.ndarray]  # queries -> labels
+Search = Callable[[Float32Array], Int64Array]  # queries -> labels
 
 
 def main() -> None:
@@ -130,12 +132,13 @@ def captions(data: Path, count: int) -> np.ndarray:
     chosen = [lines[i] for i in np.random.default_rng(0).permutation(len(lines))[:count]]
     cache = Path(tempfile.gettempdir()) / "medley-search-benchmark"
     cache.mkdir(exist_ok=True)
-    space = open_space(StarterSpecification(), Settings.load(home=cache))
+    space = open_space(newest_starter(), Settings.load(home=cache))
     kept = cache / f"{space.fingerprint.digest[:12]}-{count}.npy"
     if not kept.is_file():
         blocks = range(0, count, EMBEDDED_AT_ONCE)
         np.save(kept, np.concatenate([space.embed(Signal.SPEECH, chosen[at : at + EMBEDDED_AT_ONCE]) for at in blocks]))
-    return np.load(kept)
+    vectors: np.ndarray = np.load(kept)
+    return vectors
 
 
 class World:
@@ -173,7 +176,7 @@ class World:
 
 def unit(rows: np.ndarray) -> np.ndarray:
     """Unit rows."""
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def filled(partition: Partition, rows: np.ndarray) -> Partition:
@@ -199,7 +202,7 @@ def batches(world: World, rounds: int) -> list[dict[str, Any]]:
     def stock_search(queries: np.ndarray) -> np.ndarray:
         faiss.cvar.distance_compute_blas_threshold = STOCK_BLAS_FROM
         try:
-            return stock.search(queries, K)[1]
+            return np.asarray(stock.search(queries, K)[1])
         finally:
             faiss.cvar.distance_compute_blas_threshold = BLAS_FROM
 
@@ -228,11 +231,11 @@ def rates(world: World, hnsw: Any, rounds: int) -> list[dict[str, Any]]:
         for depth in (12, 16, 32, 64):
             name = f"HNSW32 efSearch {depth}"
             parameters = faiss.SearchParametersHNSW(efSearch=depth)
-            rivals[name] = lambda q, parameters=parameters: hnsw.search(q, K, params=parameters)[1]  # type: ignore[misc]
+            rivals[name] = searching_faiss(hnsw, parameters)
             memory[name] = hnsw.ntotal * (world.rows.shape[1] * 4 + 2 * 32 * 4 + 16)
     table = []
     for kind, queries in world.queries.items():
-        found = {name: one_by_one(search, queries) for name, search in rivals.items()}
+        results = {name: one_by_one(search, queries) for name, search in rivals.items()}
         singles = [queries[i : i + 1] for i in range(SINGLE_QUERIES)]
         times = in_turn({name: timed(search, singles) for name, search in rivals.items()}, rounds)
         for name in rivals:
@@ -240,7 +243,7 @@ def rates(world: World, hnsw: Any, rounds: int) -> list[dict[str, Any]]:
                 {
                     "index": name,
                     "queries": kind,
-                    "recall@10": recall(world.truth[kind], found[name]),
+                    "recall@10": recall(world.truth[kind], results[name]),
                     "ms": times[name][0],
                     "cpu ms": times[name][1],
                     "bytes/vector": memory[name] / len(world.rows),
@@ -258,25 +261,25 @@ def filters(world: World, hnsw: Any, rounds: int) -> list[dict[str, Any]]:
     for share in SELECTIVITIES:
         chosen = np.sort(np.random.default_rng(5).permutation(world.ids)[: int(share * len(world.ids))])
         rivals: dict[str, Search] = {
-            "medley flat": lambda q, c=chosen: world.flat.search(q, K, c, remember=False)[1],  # type: ignore[misc]
-            "medley lists": lambda q, c=chosen: world.lists.search(q, K, c, remember=False)[1],  # type: ignore[misc]
+            "medley flat": searching(world.flat, chosen),
+            "medley lists": searching(world.lists, chosen),
         }
         if hnsw is not None:
             marks = np.zeros(len(world.ids), bool)
             marks[chosen] = True
             selector = faiss.IDSelectorBitmap(np.packbits(marks, bitorder="little"))
             parameters = faiss.SearchParametersHNSW(efSearch=64, sel=selector)
-            rivals["HNSW32 selector"] = lambda q, p=parameters: hnsw.search(q, K, params=p)[1]  # type: ignore[misc]
+            rivals["HNSW32 selector"] = searching_faiss(hnsw, parameters)
         truth = world.flat.truth(queries, K, chosen)
         times = in_turn({name: timed(search, singles) for name, search in rivals.items()}, rounds)
         for name, search in rivals.items():
-            found = one_by_one(search, queries)
+            results = one_by_one(search, queries)
             table.append(
                 {
                     "index": name,
                     "selectivity": share,
-                    "recall@10": recall(truth, found),
-                    "too few": float(np.mean((found >= 0).sum(axis=1) < min(K, len(chosen)))),
+                    "recall@10": recall(truth, results),
+                    "too few": float(np.mean((results >= 0).sum(axis=1) < min(K, len(chosen)))),
                     "ms": times[name][0],
                     "cpu ms": times[name][1],
                 }
@@ -359,7 +362,7 @@ class ingesting:  # noqa: N801 - reads as a verb
 
 def latencies(partition: Partition, queries: np.ndarray) -> list[tuple[float, float]]:
     """Wall and CPU milliseconds of 500 single queries."""
-    return [clock(lambda i=i: partition.search(queries[i % len(queries)][None], K, remember=False)) for i in range(500)]
+    return [clock(partial(partition.search, queries[[i % len(queries)]], K, remember=False)) for i in range(500)]
 
 
 def thresholds(dimension: int, rounds: int) -> list[dict[str, Any]]:
@@ -372,8 +375,8 @@ def thresholds(dimension: int, rounds: int) -> list[dict[str, Any]]:
         lists = filled(Partition(dimension, PartitionOptions(ivf_threshold=1)), rows)
         built = clock(lists.tend)[1]
         rivals: dict[str, Search] = {
-            "flat": lambda q, p=flat: p.search(q, K, remember=False)[1],  # type: ignore[misc]
-            "lists": lambda q, p=lists: p.search(q, K, remember=False)[1],  # type: ignore[misc]
+            "flat": searching(flat),
+            "lists": searching(lists),
         }
         singles = [query[None] for query in queries]
         times = in_turn({name: timed(search, singles) for name, search in rivals.items()}, rounds)
@@ -390,8 +393,11 @@ def thresholds(dimension: int, rounds: int) -> list[dict[str, Any]]:
 
 
 def growth(sizes: Sequence[int], dimension: int) -> list[dict[str, Any]]:
-    """Goal 14: what a segment costs a worker (the catalogue's rows) and those who follow it (the partition), over
-    the last ten thousand, and the time of searching, by size, with the threshold that ships."""
+    """Goal 14: what a segment costs as the library grows, with the threshold that ships.
+
+    Per size: writing it (the catalogue's rows) and following it (the partition), over the last ten thousand
+    segments, and the time of one search.
+    """
     vectors, table = Vectors(dimension), []
     queries = vectors.texts(200, 3)
     for size in sizes:
@@ -403,12 +409,12 @@ def growth(sizes: Sequence[int], dimension: int) -> list[dict[str, Any]]:
             for start in range(0, size, GROWTH_ROWS):
                 rows = vectors.images(min(GROWTH_ROWS, size - start), 100 + start)
                 ids = np.arange(start, start + len(rows)) + 1
-                written.append(clock(lambda c=catalogue, i=ids, r=rows: write(c, asset_id, i, r)))  # noqa: B023
-                followed.append(clock(lambda p=partition, i=ids, r=rows: p.add(i, r)))
+                written.append(clock(partial(write, catalogue, asset_id, ids, rows)))
+                followed.append(clock(partial(partition.add, ids, rows)))
                 partition.tend()
             last = max(1, 10_000 // GROWTH_ROWS)
-            found = one_by_one(lambda q, p=partition: p.search(q, K, remember=False)[1], queries)  # type: ignore[misc]
-            times = [clock(lambda p=partition, q=q: p.search(q[None], K, remember=False)) for q in queries]
+            results = one_by_one(searching(partition), queries)
+            times = [clock(partial(partition.search, query[None], K, remember=False)) for query in queries]
             table.append(
                 {
                     "rows": size,
@@ -418,7 +424,7 @@ def growth(sizes: Sequence[int], dimension: int) -> list[dict[str, Any]]:
                     "followed/cpu s": GROWTH_ROWS * 1e3 / median(cpu for _, cpu in followed[-last:]),
                     "search ms": median(w for w, _ in times),
                     "search cpu ms": median(c for _, c in times),
-                    "recall@10": recall(partition.truth(queries, K), found),
+                    "recall@10": recall(partition.truth(queries, K), results),
                     "bytes/vector": partition.size_bytes / size,
                 }
             )
@@ -433,6 +439,16 @@ def write(catalogue: Bench, asset_id: int, ids: np.ndarray, rows: np.ndarray) ->
         write_segments(connection, catalogue.space.id, asset_id, range(ids[0], ids[-1] + 1), rows)
 
 
+def searching(partition: Partition, allowed: Int64Array | None = None) -> Search:
+    """Labels of the best K per query, perhaps among `allowed` ids."""
+    return lambda queries: partition.search(queries, K, allowed, remember=False)[1]
+
+
+def searching_faiss(index: Any, parameters: Any = None) -> Search:
+    """The same from an index of FAISS."""
+    return lambda queries: np.asarray(index.search(queries, K, params=parameters)[1])
+
+
 def one_by_one(search: Search, queries: np.ndarray) -> np.ndarray:
     """Labels of single queries."""
     return np.concatenate([search(query[None]) for query in queries])
@@ -442,7 +458,7 @@ def timed(search: Search, batches: Sequence[np.ndarray]) -> Callable[[], tuple[f
     """Medians over the batches, wall and CPU milliseconds."""
 
     def run() -> tuple[float, float]:
-        spent = [clock(lambda q=queries: search(q)) for queries in batches]
+        spent = [clock(partial(search, queries)) for queries in batches]
         return median(wall for wall, _ in spent), median(cpu for _, cpu in spent)
 
     return run

@@ -21,13 +21,14 @@ from PIL import Image
 from search.language import prompts
 from search.language.backends import open_language_model
 from search.language.llm import LanguageModel, Prompt, Request, SoftTokens
-from search.language.pictures import PictureReader
+from search.language.picture_captions import PictureReader
 from search.language.projector import Projector, find_projector
-from search.results import Signal
 from search.settings import Settings
+from search.signals import Signal
 from search.spaces.inputs import fit
 from search.spaces.registry import open_space
-from search.spaces.specification import StarterSpecification
+from search.spaces.space import Space
+from search.spaces.specification import newest_starter
 from training.projector_data import read_photos, tidy
 
 AMONG = 100
@@ -40,8 +41,10 @@ def captions(model: LanguageModel, projector: Projector, vectors: np.ndarray, te
     nothing = _score(model, (prompts.PICTURE, prompts.NO_PICTURE, prompts.CAPTION), targets)
     typical = np.stack([_score(model, _looking(soft), targets) for soft in projector.typical])
     given = np.stack([_score(model, _looking(soft), targets) for soft in projector.project(vectors)])
-    tokens = np.array([one.tokens for one in model.score((prompts.PICTURE,), [Request((), t) for t in targets])])
-    # As search.language.pictures does.
+    tokens = np.array(
+        [likelihood.tokens for likelihood in model.score((prompts.PICTURE,), [Request((), t) for t in targets])]
+    )
+    # As search.language.picture_captions does.
     prior = np.logaddexp.reduce(typical) - np.log(len(typical))
     return {
         "queries": len(given),
@@ -57,11 +60,15 @@ def _looking(soft: SoftTokens) -> Prompt:
 
 
 def _score(model: LanguageModel, prefix: Prompt, targets: Sequence[str]) -> np.ndarray:
-    return np.array([one.log_probability for one in model.score(prefix, [Request((), target) for target in targets])])
+    return np.array(
+        [likelihood.log_probability for likelihood in model.score(prefix, [Request((), target) for target in targets])]
+    )
 
 
 def _per_token(model: LanguageModel, prefix: Prompt, targets: Sequence[str]) -> np.ndarray:
-    return np.array([one.per_token for one in model.score(prefix, [Request((), target) for target in targets])])
+    return np.array(
+        [likelihood.per_token for likelihood in model.score(prefix, [Request((), target) for target in targets])]
+    )
 
 
 def _choice(scores: np.ndarray) -> dict[str, float]:
@@ -79,7 +86,8 @@ def visual_questions(model: LanguageModel, projector: Projector, space: Any, dat
     for row in rows:
         for question, answer in row["qa"]:
             pool.setdefault(question.split()[0], []).append(answer)
-    right, guessed = [], []
+    right: list[bool] = []
+    guessed: list[bool] = []
     for row in tests:
         if len(right) >= wanted:
             break
@@ -102,7 +110,7 @@ def visual_questions(model: LanguageModel, projector: Projector, space: Any, dat
     }
 
 
-def _embed(space: Any, files: Sequence[Path]) -> np.ndarray:
+def _embed(space: Space, files: Sequence[Path]) -> np.ndarray:
     return space.embed(Signal.IMAGE, [fit(Image.open(file).convert("RGB"), space.image_input) for file in files])
 
 
@@ -117,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--describe", type=int, default=12)
     options = parser.parse_args(arguments)
     settings = Settings.load(home=options.home)
-    model, space = open_language_model(settings), open_space(StarterSpecification(), settings)
+    model, space = open_language_model(settings), open_space(newest_starter(), settings)
     projector = find_projector(space.fingerprint, model.name)
     if projector is None:
         raise SystemExit("no projector for this pair")
@@ -131,8 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for index, described in enumerate(reader.describe(vectors[: options.describe])):
         print(f"| {' '.join(words[index])} | {described.words} | {described.gain:.2f} | {texts[index]} |", flush=True)
     print(json.dumps({"captions": captions(model, projector, vectors[: options.queries], texts)}), flush=True)
-    found = visual_questions(model, projector, space, options.data, options.visual)
-    print(json.dumps({"visual7w": found}), flush=True)
+    accuracy = visual_questions(model, projector, space, options.data, options.visual)
+    print(json.dumps({"visual7w": accuracy}), flush=True)
 
 
 if __name__ == "__main__":

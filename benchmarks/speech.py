@@ -21,12 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer import audio
-from indexer.decoder import limits_of
-from indexer.fast_transcriber import FastTranscriber
-from indexer.items import DecodeRequest, SegmentDraft, SoundItem
-from indexer.speech import SpeechSegmenter
-from indexer.transcriber import Utterance
+from indexer.decoding import audio
+from indexer.decoding.decoder import limits_of
+from indexer.decoding.items import DecodeRequest, SegmentDraft, SoundItem
+from indexer.decoding.streams.sound_assembler import PIECE_SAMPLES
+from indexer.segmenting.faster_whisper_backend import FasterWhisperTranscriber
+from indexer.segmenting.speech import SpeechSegmenter
+from indexer.segmenting.transcriber import Utterance
 from search.settings import Settings
 from search.spaces.inputs import SAMPLE_RATE_HZ, Waveform
 from search.spaces.whisper_weights import unpacked_whisper
@@ -40,16 +41,18 @@ _ABBREVIATIONS = {"mr": "mister", "mrs": "missis", "dr": "doctor", "st": "saint"
 class Timed:
     """A transcriber that counts the CPU seconds spent in it."""
 
-    def __init__(self, inner: FastTranscriber) -> None:
+    def __init__(self, inner: FasterWhisperTranscriber) -> None:
         self.inner, self.seconds = inner, 0.0
 
     def transcribe(self, stretches: Sequence[Waveform], language: str) -> list[Utterance]:
+        """As the transcriber inside; its CPU time is added to `seconds`."""
         began = cpu_seconds()
-        found = self.inner.transcribe(stretches, language)
+        heard = self.inner.transcribe(stretches, language)
         self.seconds += cpu_seconds() - began
-        return found
+        return heard
 
     def release(self) -> None:
+        """Release the model."""
         self.inner.release()
 
 
@@ -66,7 +69,7 @@ def main() -> None:
     recording, words = joined(readings, options.pause, 0)
     print(f"{len(recording) / SAMPLE_RATE_HZ:.0f} seconds, {len(words)} words")
     ways = {"plain faster-whisper": plain(settings), "batched faster-whisper": batched(settings)}
-    transcriber = Timed(FastTranscriber(settings))
+    transcriber = Timed(FasterWhisperTranscriber(settings))
     ways["medley"] = lambda waveform: medley(transcriber, waveform)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     overheads: list[float] = []
@@ -159,8 +162,8 @@ def medley(transcriber: Timed, waveform: Waveform) -> str:
     """What would be indexed."""
     segmenter = SpeechSegmenter(transcriber)
     drafts: list[object] = []
-    for start in range(0, len(waveform), audio.PIECE_SAMPLES):
-        drafts += segmenter.feed(SoundItem(waveform[start : start + audio.PIECE_SAMPLES], start / SAMPLE_RATE_HZ))
+    for start in range(0, len(waveform), PIECE_SAMPLES):
+        drafts += segmenter.feed(SoundItem(waveform[start : start + PIECE_SAMPLES], start / SAMPLE_RATE_HZ))
     drafts += segmenter.finish()
     return " ".join(draft.text or "" for draft in drafts if isinstance(draft, SegmentDraft))
 
@@ -171,12 +174,12 @@ def plain_words(text: str) -> list[str]:
     return [_ABBREVIATIONS.get(word, word) for word in words]
 
 
-def word_error(wanted: Sequence[str], found: Sequence[str]) -> float:
+def word_error(wanted: Sequence[str], heard: Sequence[str]) -> float:
     """Levenshtein distance in words, per wanted word."""
-    row = list(range(len(found) + 1))
+    row = list(range(len(heard) + 1))
     for i, word in enumerate(wanted, 1):
         diagonal, row[0] = row[0], i
-        for j, other in enumerate(found, 1):
+        for j, other in enumerate(heard, 1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
     return row[-1] / len(wanted)
 

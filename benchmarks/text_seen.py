@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
-from indexer.readable import looks_like_text
+from indexer.decoding.text_likelihood import looks_like_text
 
 PHOTOS_PER_SET = 60
 HEIGHTS = (10, 12, 14, 18, 24, 32, 48)  # pixels of the type's size
@@ -47,14 +47,14 @@ def main() -> None:
     began = time.process_time()
     plain = [looks_like_text(np.asarray(photo)) for photo in photos]
     milliseconds = 1000 * (time.process_time() - began) / len(photos)
-    found: dict[int, list[bool]] = {height: [] for height in HEIGHTS}
+    by_height: dict[int, list[bool]] = {height: [] for height in HEIGHTS}
     for photo in photos:
         height = chance.choice(HEIGHTS)
-        found[height].append(looks_like_text(np.asarray(_with_words(photo, height, font, chance))))
+        by_height[height].append(looks_like_text(np.asarray(_with_words(photo, height, font, chance))))
     print(f"{len(photos)} photographs; a look takes {milliseconds:.1f} ms of CPU\n")
     print("| pictures | let through |\n|---|---|")
     print(f"| photographs as they are | {np.mean(plain):.2f} |")
-    for height, passed in found.items():
+    for height, passed in by_height.items():
         print(f"| with words drawn, {height} px | {np.mean(passed):.2f} |")
 
 

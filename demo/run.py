@@ -1,4 +1,4 @@
-"""`make demo`: build a small library of real media, index it, search it, and say how to go on."""
+"""`make demo`: build a small library of real media, index it, search it, and say what to do next."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def main() -> int:
     build_library()
     folders = [str(LIBRARY)] + ([str(media.expanduser())] if media else [])
     say(f"Indexing {' and '.join(folders)}")
-    status = medley("index", "--recursive", *folders)
+    status = medley("index", *folders)
     if status and HOME.exists():
         # Most likely another version of Medley made it, with other weights; nothing in it is precious.
         say("That did not work with the demo's old home; once more with a new one")
         shutil.rmtree(HOME)
-        status = medley("index", "--recursive", *folders)
+        status = medley("index", *folders)
     if status:
         return status
     for title, query in SEARCHES:

@@ -1,7 +1,7 @@
 """Pictures and sounds for queries, through the same killable decoders as the library's own files.
 
-Uploads are as little to be trusted as anything else. A process keeps two decoders for them, because
-starting one takes longer than most queries.
+Uploads are trusted no more than other files. A process keeps two decoders for them, because starting
+one takes longer than most queries.
 """
 
 from __future__ import annotations
@@ -15,15 +15,24 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
 
-from indexer.decoder import DecoderPool, Items, limits_of
+from indexer.decoding.decoder import DecoderPool, Items, limits_of
+from indexer.decoding.items import DecodeRequest, Limits, PictureItem, SoundItem
 from indexer.failures import shown
-from indexer.items import DecodeRequest, Limits, PictureItem, SoundItem
 from search.errors import MediaError, PermanentMediaError
 from search.settings import Settings
 from search.spaces.inputs import SAMPLE_RATE_HZ, ImageInput, Picture, Waveform
 
-Source = Path | bytes
+
+class Sent(Struct, frozen=True):
+    """A file that was sent: known by the sender's name for it, because its path on this machine is private."""
+
+    path: Path
+    name: str
+
+
+Source = Path | bytes | Sent
 DECODERS = 2
 QUERY_SIDE = 1024  # longer side of a query picture: more than any encoder looks at
 QUERY_SOUND_SECONDS = 60  # of a query sound; what follows is not listened to
@@ -74,7 +83,7 @@ def load_query_video(
         sound = load_query_sound(source, settings)
     except PermanentMediaError:
         sound = None
-    return [frames[place] for place in places], sound
+    return [frames[chosen] for chosen in places], sound
 
 
 def _decode(
@@ -99,8 +108,8 @@ def _decode(
 
 @contextmanager
 def _as_file(source: Source) -> Iterator[Path]:
-    if isinstance(source, Path):
-        yield source
+    if not isinstance(source, bytes):
+        yield source.path if isinstance(source, Sent) else source
         return
     with tempfile.NamedTemporaryFile(prefix="medley-query-") as file:
         file.write(source)
@@ -109,6 +118,8 @@ def _as_file(source: Source) -> Iterator[Path]:
 
 
 def _name(source: Source) -> str:
+    if isinstance(source, Sent):
+        return repr(source.name[:100])
     return shown(source) if isinstance(source, Path) else "the uploaded file"
 
 

@@ -1,4 +1,4 @@
-"""Alembic's environment. Normally run by `search.catalog.upgrading`, which hands over a connection.
+"""Alembic's environment. Normally run by `search.catalog.upkeep.migrating`, which hands over a connection.
 
 By hand (`alembic -x url=... -c ...`) it is needed only to draft a new revision.
 """
@@ -7,7 +7,7 @@ from alembic import context
 from sqlalchemy import Connection, create_engine
 
 from search.catalog.models import metadata
-from search.catalog.textindex import is_derived
+from search.catalog.sql.full_text_index import is_derived
 
 
 def include_name(name: str | None, kind: str, _parents: object) -> bool:

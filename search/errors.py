@@ -9,7 +9,9 @@
     ├── MediaError               a media file can't be made searchable
     │   ├── PermanentMediaError  it never will be: quarantine it
     │   └── TransientMediaError  trying again later may help
+    ├── StoreError               a bucket, server or archive that holds files can't be used now
     ├── CatalogError             the database refused, or holds a state we don't understand
+    │   └── CatalogLostError     the database went away in the middle: try the same again
     ├── SpaceError               an embedding space can't be used (weights missing, fingerprint differs)
     ├── PartitionError           a vector index is damaged or does not fit its space
     ├── LanguageModelError       a language model can't be used
@@ -24,7 +26,7 @@ from __future__ import annotations
 class MedleyError(Exception):
     """Base of all errors meant to be read by a person."""
 
-    #: stable suffix of the problem document's ``type``; see api/problems.py
+    #: stable suffix of the problem document's ``type``; see api/http/problems.py
     slug = "error"
 
 
@@ -79,10 +81,20 @@ class TransientMediaError(MediaError):
     """The file can't be read now; trying again later may help."""
 
 
+class StoreError(MedleyError):
+    """A bucket, server or archive that holds files can't be used now; its files stay as they are known."""
+
+    slug = "store"
+
+
 class CatalogError(MedleyError):
     """The database refused, or holds a state that this version does not understand."""
 
     slug = "catalog"
+
+
+class CatalogLostError(CatalogError):
+    """The database went away in the middle, as at its restart; the same work may be tried again from its start."""
 
 
 class SpaceError(MedleyError):

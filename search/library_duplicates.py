@@ -1,20 +1,24 @@
-"""The duplicates of a whole library, tier by tier: what `medley duplicates` and `GET /v1/duplicates` say.
+"""The duplicates of a whole library, tier by tier, for `medley duplicates` and `GET /v1/duplicates`.
 
-Exact and perceptual duplicates come from the catalogue, those by meaning from the space that serves.
+Exact and perceptual duplicates come from the catalogue, those by meaning from the active space.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 
-from search.catalog import assets, fingerprints
-from search.duplicates import Group, Tier, exact_groups, groups_of, meaning_pairs, perceptual_pairs, without
+from search.catalog import assets
+from search.catalog import hashes as fingerprints
+from search.duplicates.matching import Group, Tier, exact_groups, groups_of, meaning_pairs, perceptual_pairs, without
 from search.engine import SearchEngine
-from search.results import AssetView, Signal
-from search.views import asset_view
+from search.ranking.hits import asset_view
+from search.results import AssetView
+from search.signals import Signal
 
 # Neighbours looked at per picture: a group of any size is still found whole, link by link.
 _NEIGHBOURS = 8
@@ -30,16 +34,32 @@ class DuplicateGroup(Struct, frozen=True, kw_only=True):
 
 
 def find_duplicates(engine: SearchEngine, tiers: Collection[Tier] = tuple(Tier)) -> list[Group]:
-    """All groups of these tiers, best tier first; a group that a better tier holds already is left out."""
+    """The groups of these tiers, best tier first; groups contained in one of a better tier are left out."""
     with engine.database.read() as connection:
         hashes = fingerprints.shared_content_hashes(connection)
         pictures = fingerprints.perceptual_hashes(connection) if Tier.PERCEPTUAL in tiers else {}
-    found = exact_groups(hashes) if Tier.EXACT in tiers else []
+    groups = exact_groups(hashes) if Tier.EXACT in tiers else []
     if Tier.PERCEPTUAL in tiers:
-        found += without(groups_of(Tier.PERCEPTUAL, perceptual_pairs(pictures)), found)
+        groups += without(groups_of(Tier.PERCEPTUAL, perceptual_pairs(pictures)), groups)
     if Tier.MEANING in tiers:
-        found += without(_by_meaning(engine), found)
-    return found
+        groups += without(_by_meaning(engine), groups)
+    return _of_different_files(engine, groups)
+
+
+def _of_different_files(engine: SearchEngine, groups: Collection[Group]) -> list[Group]:
+    """The groups without second names of the same file: removing "the copy" would remove the only one."""
+    wanted = sorted({asset_id for group in groups for asset_id in group.asset_ids})
+    with engine.database.read() as connection:
+        files = {record.id: os.path.realpath(record.path_bytes) for record in assets.get_assets(connection, wanted)}
+    firsts = [
+        tuple(
+            sorted({files[asset_id]: asset_id for asset_id in reversed(group.asset_ids) if asset_id in files}.values())
+        )
+        for group in groups
+    ]
+    return [
+        msgspec.structs.replace(group, asset_ids=ids) for group, ids in zip(groups, firsts, strict=True) if len(ids) > 1
+    ]
 
 
 def with_assets(engine: SearchEngine, groups: Collection[Group]) -> list[DuplicateGroup]:
@@ -59,16 +79,16 @@ def with_assets(engine: SearchEngine, groups: Collection[Group]) -> list[Duplica
 
 def _by_meaning(engine: SearchEngine) -> list[Group]:
     """Pictures whose vectors nearly coincide: the same scene photographed again."""
-    partition = engine.serving.follower.partitions.get(Signal.IMAGE)
+    partition = engine.partitions.get(Signal.IMAGE)
     if partition is None or len(partition) < 2:
         return []
     ids = np.sort(partition.ids())
     rows, neighbours, cosines = [], [], []
     for start in range(0, len(ids), _BATCH):
         asking = ids[start : start + _BATCH]
-        scores, found = partition.search(partition.vectors(asking), min(_NEIGHBOURS, len(ids)))
+        scores, nearest = partition.search(partition.vectors(asking), min(_NEIGHBOURS, len(ids)))
         rows.append(asking)
-        neighbours.append(found)
+        neighbours.append(nearest)
         cosines.append(scores)
     with engine.database.read() as connection:
         asset_of = fingerprints.assets_of_segments(connection, ids)

@@ -12,6 +12,10 @@ from typing import Any
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
+from search.signals import Signal
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom in parts of the picture
+
 
 class Kind(StrEnum):
     """What an asset is."""
@@ -19,16 +23,7 @@ class Kind(StrEnum):
     IMAGE = "image"
     VIDEO = "video"
     AUDIO = "audio"
-
-
-class Signal(StrEnum):
-    """The kind of evidence that a segment carries."""
-
-    IMAGE = "image"
-    FRAME = "frame"
-    SOUND = "sound"
-    SPEECH = "speech"
-    TEXT = "text"
+    DOCUMENT = "document"  # pages, or words without a picture
 
 
 class Filters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -53,6 +48,13 @@ class Part(Struct, frozen=True, kw_only=True):
     reference: str | None = None  # ASSET or ASSET@START-END (seconds)
 
 
+class TimeWords(Struct, frozen=True):
+    """Words of a query that name a time, and the filter that they mean."""
+
+    words: str
+    filter: str
+
+
 class Query(Struct, frozen=True, kw_only=True):
     """A query as understood: what to find, under which conditions, how many."""
 
@@ -64,11 +66,16 @@ class Query(Struct, frozen=True, kw_only=True):
     cursor: str | None = None
     rerank: bool | None = None  # None: as the settings say
     explain: bool = False
+    fold_copies: bool = True  # the same bytes and altered copies of a picture are one hit
+    correct: bool = (
+        True  # words that neither the language nor the library knows are also looked for as they may be meant
+    )
     text: str = ""  # as typed
+    times: tuple[TimeWords, ...] = ()  # words of the text that named times, and what they mean
 
 
 class Why(Struct, frozen=True, kw_only=True):
-    """How one signal spoke for a moment: raw score, probability, and the matched words."""
+    """How one signal supports a moment: its raw score, the probability, and the matched words."""
 
     signal: str  # a Signal, or "words" for full text
     score: float
@@ -88,11 +95,14 @@ class Moment(Struct, frozen=True, kw_only=True):
     score: float  # the signal's raw score (cosine in its space)
     relevance: float  # calibrated probability of relevance in [0, 1]
     thumbnail: str
+    page: int | None = None  # of a document, from 1
+    lines: tuple[int, int] | None = None  # of a text file: the first and the last one, from 1
+    box: Box | None = None  # of the words in the picture
     why: tuple[Why, ...] | UnsetType = UNSET  # set when the query asks to explain
 
 
 class AssetView(Struct, frozen=True, kw_only=True):
-    """What a result says about an asset."""
+    """An asset as results show it."""
 
     id: str
     path: str
@@ -101,11 +111,15 @@ class AssetView(Struct, frozen=True, kw_only=True):
     height: int | None = None
     duration_seconds: float | None = None
     captured_at: str | None = None
+    dated_at: str | None = None  # when it was captured, or else the file's own time: the library's order
     camera: str | None = None
     title: str | None = None
     language: str | None = None
     latitude: float | None = None  # degrees
     longitude: float | None = None
+    place: str | None = None  # nearest to them: "Montmartre, Paris, France"
+    caption: str | None = None  # what a model sees in it, where one has looked
+    pages: int | None = None  # of a document that has some
 
 
 class Hit(Struct, frozen=True, kw_only=True):
@@ -114,6 +128,8 @@ class Hit(Struct, frozen=True, kw_only=True):
     asset: AssetView
     relevance: float
     moments: tuple[Moment, ...]
+    copies: tuple[str, ...] = ()  # ids of assets that are copies of this one and pass the same filters
+    less_likely: bool = False  # relevance has ended before this hit
 
 
 class SearchResult(Struct, frozen=True, kw_only=True):
@@ -126,6 +142,7 @@ class SearchResult(Struct, frozen=True, kw_only=True):
     next_cursor: str | None
     space: str
     took_seconds: float
+    matching: int = 0  # hits of all pages that are not less likely, as far as was looked
 
 
 class Citation(Struct, frozen=True, kw_only=True):
@@ -136,10 +153,13 @@ class Citation(Struct, frozen=True, kw_only=True):
     path: str
     segment_id: int
     signal: Signal
-    start_seconds: float | None
+    start_seconds: float | None  # where the first word that is quoted is said or seen
     end_seconds: float | None
     quote: str
-    support: float  # in [0, 1]
+    support: float  # in [0, 1]: how likely it answers; of answers at 0.9 nine of ten do
+    box: Box | None = None  # of a line seen
+    page: int | None = None  # of a document, from 1
+    lines: tuple[int, int] | None = None  # of a text file: the first and the last one, from 1
 
 
 class Answer(Struct, frozen=True, kw_only=True):

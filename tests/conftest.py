@@ -23,7 +23,7 @@ from search.catalog.models import metadata
 from search.settings import Settings
 
 if TYPE_CHECKING:
-    from service_world import World
+    from support.service_world import World
 
 POSTGRES_URL = os.environ.get("MEDLEY_TEST_POSTGRES_URL") or "postgresql://postgres@127.0.0.1:5432/postgres"
 
@@ -45,7 +45,7 @@ def settings(home: Path) -> Settings:
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of an empty, migrated catalogue; every test that takes it runs on both databases."""
-    return request.getfixturevalue(f"{request.param}_url")
+    return str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture
@@ -80,6 +80,7 @@ def postgresql_url(migrated_postgresql: str) -> str:
     tables = [table for table in reversed(metadata.sorted_tables) if table.name != "counter"]
     statements = [f"DELETE FROM {table.name}" for table in tables]
     statements += [f"ALTER SEQUENCE {table.name}_id_seq RESTART" for table in tables if "id" in table.columns]
+    statements.append("DELETE FROM counter WHERE name = 'uploads'")
     statements.append("UPDATE counter SET value = 0 WHERE name <> 'identity'")
     with psycopg.connect(migrated_postgresql, autocommit=True) as connection:
         connection.execute("; ".join(statements))
@@ -103,10 +104,11 @@ class PostgresqlScratch:
         self._server = server
         self._names: list[str] = []
 
-    def create(self) -> str:
+    def create(self, encoding: str = "UTF8") -> str:
         """The URL of a new, empty database."""
         name = f"medley_test_{uuid.uuid4().hex[:12]}"
-        self._run("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'", name)
+        places = "" if encoding == "UTF8" else " LC_COLLATE 'C' LC_CTYPE 'C'"
+        self._run(f"CREATE DATABASE {{}} TEMPLATE template0 ENCODING '{encoding}'{places}", name)
         self._names.append(name)
         # Nothing here must survive a power cut, and waiting for the disk is most of a small test.
         self._run("ALTER DATABASE {} SET synchronous_commit = off", name)
@@ -140,7 +142,7 @@ def empty_postgresql_urls() -> Iterator[PostgresqlScratch]:
 @pytest.fixture
 def world(settings: Settings, sqlite_url: str, tmp_path: Path) -> Iterator[World]:
     """A small library behind a service, with a space that needs no model."""
-    from service_world import World  # only tests of the service pay for its imports
+    from support.service_world import World  # only tests of the service pay for its imports
 
     world = World(settings, sqlite_url, tmp_path / "media")
     yield world
@@ -150,7 +152,7 @@ def world(settings: Settings, sqlite_url: str, tmp_path: Path) -> Iterator[World
 @pytest.fixture
 def client(world: World) -> Iterator[httpx.Client]:
     """A client of the world's service, which runs on a free port of loopback."""
-    from service_world import running
+    from support.service_world import running
 
     with running(world.service) as client:
         yield client

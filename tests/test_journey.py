@@ -7,14 +7,18 @@ import os
 import signal
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from PIL import Image
-from processes import environment, medley, serving, started, until
 from skimage import data as skimage_data
+from support.paths import DEMO_MEDIA as DEMO
+from support.processes import environment, medley, running_service, started
+from support.waiting import until
 
-DEMO = Path(__file__).parent.parent / "demo" / "media"
 #: in which a search must see what another process has indexed
 SEEN_SECONDS = 2.0
 
@@ -32,7 +36,7 @@ def photos(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_a_file_that_one_process_indexes_is_found_by_another(home: Path, photos: Path, tmp_path: Path) -> None:
     silent = environment(home, speech="false", sound="false", ocr="false")
-    with serving(silent, tmp_path / "serve.log") as (client, _):
+    with running_service(silent, tmp_path / "serve.log") as (client, _):
 
         def found(text: str) -> list[str]:
             hits = client.post("/v1/search", json={"text": text, "limit": 1}).json()["hits"]
@@ -70,10 +74,10 @@ def test_the_service_with_its_worker_follows_a_source_and_both_end_well(
         home, speech="false", sound="false", ocr="false", allowed_roots=str(photos), settle_seconds="0"
     )
     log = tmp_path / "serve.log"
-    with serving(silent, log, worker=True) as (client, process):
+    with running_service(silent, log, worker=True) as (client, process):
 
         def counts() -> dict[str, int]:
-            return client.get("/v1/status").json()["assets"]
+            return dict(client.get("/v1/status").json()["assets"])
 
         assert client.post("/v1/sources", json={"root": str(photos)}).status_code == 201
         until(lambda: counts()["indexed"] == 3, 120, log.read_text)
@@ -99,11 +103,13 @@ def test_spoken_words_are_found_at_their_time(home: Path, tmp_path: Path) -> Non
     os.link(DEMO / "pancake_recipe.ogg", folder / "pancake_recipe.ogg")
     spoken = environment(home, ocr="false", sound="false")
     assert medley(["index", str(folder)], spoken).returncode == 0
-    found = json.loads(medley(["search", "how to make pancakes", "--signal", "speech", "--json"], spoken).stdout)
-    moment = found["hits"][0]["moments"][0]
+    searched = json.loads(medley(["search", "how to make pancakes", "--signal", "speech", "--json"], spoken).stdout)
+    moment = searched["hits"][0]["moments"][0]
     assert moment["signal"] == "speech"
     assert moment["text"]
-    assert 0 <= moment["start_seconds"] < moment["end_seconds"] <= found["hits"][0]["asset"]["duration_seconds"] + 0.5
+    assert (
+        0 <= moment["start_seconds"] < moment["end_seconds"] <= searched["hits"][0]["asset"]["duration_seconds"] + 0.5
+    )
 
 
 @pytest.mark.models
@@ -125,8 +131,8 @@ def test_two_services_and_three_workers_share_one_catalogue_while_one_of_them_is
         )
 
     with ExitStack() as stack:
-        first, _ = stack.enter_context(serving(of("api1"), tmp_path / "api1.log"))
-        second, other = stack.enter_context(serving(of("api2"), tmp_path / "api2.log"))
+        first, _ = stack.enter_context(running_service(of("api1"), tmp_path / "api1.log"))
+        second, other = stack.enter_context(running_service(of("api2"), tmp_path / "api2.log"))
         workers = [
             stack.enter_context(started(["worker", "--concurrency", "1"], of(f"w{n}"), tmp_path / f"w{n}.log"))
             for n in range(3)
@@ -135,7 +141,7 @@ def test_two_services_and_three_workers_share_one_catalogue_while_one_of_them_is
         assert made.status_code == 201, made.text
 
         def counts() -> dict[str, int]:
-            return second.get("/v1/status").json()["assets"]
+            return dict(second.get("/v1/status").json()["assets"])
 
         until(lambda: counts()["working"] + counts()["indexed"] > 3, 120, counts)
         workers[0].send_signal(signal.SIGKILL)
@@ -145,12 +151,16 @@ def test_two_services_and_three_workers_share_one_catalogue_while_one_of_them_is
         }  # fmt: skip
         for client in (first, second):
             # Each has its own partitions, and no file is there twice.
-            until(lambda client=client: len(_hits(client, "noise", 100)) == 61, 30)
+            until(partial(_has_hits, client, "noise", 61), 30)
             assert _hits(client, "a cat", 1)[0]["asset"]["path"].endswith("chelsea.jpg")
         other.send_signal(signal.SIGTERM)
         assert other.wait(30) == 0
         assert _hits(first, "a cat", 1), "the other service goes on"
 
 
-def _hits(client, text: str, limit: int) -> list[dict]:  # type: ignore[no-untyped-def]
-    return client.post("/v1/search", json={"text": text, "limit": limit}).json()["hits"]
+def _hits(client: httpx.Client, text: str, limit: int) -> list[dict[str, Any]]:
+    return list(client.post("/v1/search", json={"text": text, "limit": limit}).json()["hits"])
+
+
+def _has_hits(client: httpx.Client, text: str, count: int) -> bool:
+    return len(_hits(client, text, count + 1)) == count

@@ -9,40 +9,41 @@ the space's weights change: a calibration belongs to one fingerprint.
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from msgspec import Struct, structs
+from msgspec import structs
 
-from search.calibration import (
-    SHIPPED,
+from search.ranking.calibration import (
     Calibration,
     Curve,
+    Ending,
+    Table,
     deviations,
     encode,
     is_same,
     key,
-    log_terms,
-    loneliness,
     share_of_words,
+    shares,
 )
-from search.candidates import Background, Candidate, CandidateList, Evidence, Sense
-from search.fusion import Fusion, agreements, library_size, mean_of_best, terms_asked
-from search.results import Signal
+from search.ranking.candidates import Background, Candidate, CandidateList, Evidence
+from search.ranking.fusion import Fusion
 from search.settings import Settings
+from search.signals import Sense, Signal
 from search.spaces.registry import open_space
 from search.spaces.space import Space
-from search.spaces.specification import StarterSpecification, decode
+from search.spaces.specification import decode, newest_starter
+from search.spaces.weights import SHIPPED
 from training.logistic import newton
-from training.mixed import Contents, questions, read_contents
+from training.mixed_libraries import Contents, questions, read_contents
 from training.trials import OF_TWO, Trial, trials
 
-SIZES = (20, 40, 120, 350, 700)
-LIBRARIES = 6  # of each size
-PER_LIBRARY = 120
+SIZES = (20, 60, 200, 600, 1800, 5000)
+LIBRARIES = 3  # of each size
+PER_LIBRARY = 60
 LOOK_AT = 10  # candidates of each list: further down nearly nothing is right, and the curve would fit nothing else
 SHOWN = 10  # hits whose probability must be honest
 UNLIKELY = 1e-4
@@ -51,8 +52,15 @@ KNOTS = 12
 # Of confident best hits. 0.8 is promised; the rest is for libraries unlike these, and because the image head has
 # seen the labelled photos among the validation contents (measured: 0.06 less on the test parts).
 PRECISION = 0.87
+ENDING_LEAST = (0.02, 0.04, 0.07, 0.1, 0.15, 0.2)  # what the end of a list is chosen from
+ENDING_SHARE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 REFUSED = 0.81  # of questions about what is not there: 0.8 is promised
 _RIDGE = 1e-2  # on standardised features
+_TABLE_RIDGE = 0.5  # on a table's values
+# Knots of the tables: shares of all scores, numbers of words, decimal logarithms of partition sizes.
+_SCORE_SHARES = (0.02, 0.25, 0.5, 0.75, 0.9, 0.98)
+_TERM_KNOTS = (1.0, 2.0, 4.0, 8.0)
+_SIZE_KNOTS = (1.3, 3.5)
 
 
 def main() -> None:
@@ -66,7 +74,7 @@ def main() -> None:
     )
     arguments.add_argument("--seed", type=int, default=0)
     chosen = arguments.parse_args()
-    wanted = decode(chosen.specification) if chosen.specification else StarterSpecification()
+    wanted = decode(chosen.specification) if chosen.specification else newest_starter()
     space = open_space(wanted, Settings.load(home=chosen.cache / "home"))
     contents = read_contents(chosen.data, space, "validation", chosen.cache)
     calibration = fit(space, contents, np.random.default_rng(chosen.seed))
@@ -83,21 +91,46 @@ def fit(space: Space, contents: Contents, random: np.random.Generator) -> Calibr
 
 def fit_to(made: Sequence[Trial], fingerprint: str, example_curves: Mapping[str, Curve]) -> Calibration:
     """The calibration of trials that are at hand."""
-    curves = fit_curves([one for one in made if one.sort not in OF_TWO])
+    curves = fit_curves([candidate for candidate in made if candidate.sort not in OF_TWO])
     plain = Calibration(fingerprint=fingerprint, curves=curves, fused=((0.0, 0.0), (1.0, 1.0)), threshold=0.5)
     even = structs.replace(plain, curves=evened(made, plain) | dict(example_curves))
     joint = structs.replace(even, together=weight_of_together(made, even))
-    sized = structs.replace(joint, **weights_of_evidence(made, joint))
-    evidence, truth = shown(made, sized)
-    fitted = structs.replace(sized, fused=rising_map(evidence, truth))
-    relevances, right, present = best_hits(made, fitted)
-    confident = confident_threshold(relevances, right)
+    evidence, truth = shown(made, joint)
+    honest = structs.replace(joint, fused=rising_map(evidence, truth))
+    lists = [ranked for trial in made if (ranked := ranking(trial, honest))]
+    answered = [trial for trial in made if ranking(trial, honest)]
+    present = np.array([trial.present for trial in answered])
+    best = np.array([ranked[0][1] for ranked in lists])
+    right = np.array([trial.asset_truth[ranked[0][0]] == 1 for trial, ranked in zip(answered, lists, strict=True)])
     return structs.replace(
-        fitted,
-        threshold=confident,
-        matching=min(confident, matching_threshold(relevances, present)),
+        honest,
+        threshold=confident_threshold(best, right),
+        matching=matching_threshold(best, present),
+        ending=best_ending([(trial, ranked) for trial, ranked in zip(answered, lists, strict=True) if trial.present]),
         record={"trials": len(made), "candidates": len(evidence), "recipe": "training/calibration.py"},
     )
+
+
+def best_ending(made: Sequence[tuple[Trial, Sequence[tuple[int, float]]]]) -> Ending:
+    """Where to end the lists that hold an answer, so that what comes before the end is best what is right (F1)."""
+    found = [
+        (
+            np.array([relevance for _, relevance in ranked]),
+            np.array([trial.asset_truth[asset_id] == 1 for asset_id, _ in ranked]),
+            sum(value == 1 for value in trial.asset_truth.values()),
+        )
+        for trial, ranked in made
+    ]
+
+    def overlap(ending: Ending) -> float:
+        values = []
+        for relevance, right, total in found:
+            kept = relevance >= max(ending.least, ending.share * relevance[0])
+            values.append(2 * (right & kept).sum() / max(1, total + kept.sum()))
+        return float(np.mean(values))
+
+    choices = [Ending(least, share) for least in ENDING_LEAST for share in ENDING_SHARE]
+    return max(choices, key=overlap)
 
 
 def fit_curves(made: Sequence[Trial]) -> dict[str, Curve]:
@@ -111,7 +144,7 @@ def fit_curves(made: Sequence[Trial]) -> dict[str, Curve]:
                 if not np.isnan(truth):
                     features.setdefault(_pool(key(one)), []).append(features_of(one, candidate))
                     truths.setdefault(_pool(key(one)), []).append(truth)
-    fitted = {name: fit_curve(_used(name, np.array(rows)), np.array(truths[name])) for name, rows in features.items()}
+    fitted = {name: fit_curve(name, np.array(rows), np.array(truths[name])) for name, rows in features.items()}
     return {name: fitted[_pool(name)] for name in {key(one) for trial in made for one in trial.lists}}
 
 
@@ -125,66 +158,34 @@ def weight_of_together(made: Sequence[Trial], plain: Calibration) -> tuple[float
 
 
 def evened(made: Sequence[Trial], plain: Calibration) -> dict[str, Curve]:
-    """The curves, each with its sense's share in how often the first hits are right.
+    """The curves, each with its sense's share in how often the first hits are right, by how many words were asked.
 
-    A curve is fitted on what its own lists propose; what becomes a first hit is another selection in every sense.
+    A curve is fitted on what its own lists propose; what becomes a first hit is another selection in every sense,
+    and another one for a single word than for a sentence.
     """
     features: list[list[float]] = []
     truths: list[float] = []
     for trial in made:
         if not trial.together:
-            senses = _senses(trial, plain)
-            for hit in _weighed(trial, plain):
-                features.append([*hit.features, *(float(sense is senses[hit.asset_id]) for sense in Sense)])
-                truths.append(hit.truth)
+            senses, log_terms = _senses(trial, plain), math.log(trial.terms)
+            for asset_id, said, truth in _log_odds(trial, ranking(trial, plain)):
+                own = [float(sense is senses[asset_id]) for sense in Sense]
+                features.append([said, *own, *(value * log_terms for value in own)])
+                truths.append(truth)
     weights, _ = logistic(np.array(features), np.array(truths))
-    shifts = dict(zip(Sense, weights[-len(Sense) :] / weights[0], strict=True))
-    return {
-        name: structs.replace(curve, intercept=curve.intercept + float(shifts[Sense.of(Signal(name.split("/")[0]))]))
-        for name, curve in plain.curves.items()
-    }
+    shifts = dict(zip(Sense, (weights[1:] / weights[0]).reshape(2, -1).T.tolist(), strict=True))
+    return {name: _shifted(curve, *shifts[Signal(name.split("/")[0]).sense]) for name, curve in plain.curves.items()}
 
 
-def weights_of_evidence(made: Sequence[Trial], plain: Calibration) -> dict[str, Any]:
-    """What else weighs on fused evidence (library, query, hits among each other): fields of a calibration."""
-    found = [hit for trial in made for hit in _weighed(trial, plain)]
-    features = np.array([hit.features for hit in found])
-    (certainty, log_size, terms, alone, agreement), _ = logistic(features, np.array([hit.truth for hit in found]))
-    # In units of the evidence's own log-odds, which the map that follows may stretch.
-    return {
-        "log_size": float(log_size / certainty),
-        "sizes": (float(10 ** features[:, 1].min()), float(10 ** features[:, 1].max())),
-        "terms": float(terms / certainty),
-        "alone": max(0.0, float(alone / certainty)),
-        "agreement": max(0.0, float(agreement / certainty)),
-    }
-
-
-class _Hit(Struct, frozen=True):
-    """One of the hits shown, with what weighs on its evidence."""
-
-    asset_id: int
-    features: tuple[float, float, float, float, float]  # log-odds, log size, terms, alone, agreement
-    truth: float
-
-
-def _weighed(trial: Trial, plain: Calibration) -> list[_Hit]:
-    size = float(np.log10(max(1, library_size(trial.lists))))
-    terms = log_terms(terms_asked(trial.lists))
-    ranked = ranking(trial, plain)
-    alone = 0.0 if trial.together else loneliness(mean_of_best(evidence for _, evidence in ranked))
-    agreeing = {} if trial.together else agreements(trial.lists)
-    return [
-        _Hit(asset_id, (said, size, terms, alone, agreeing.get(asset_id, 0.0)), truth)
-        for asset_id, said, truth in _log_odds(trial, ranked)
-    ]
+def _shifted(curve: Curve, intercept: float, log_terms: float) -> Curve:
+    return structs.replace(curve, intercept=curve.intercept + intercept, log_terms=curve.log_terms + log_terms)
 
 
 def _senses(trial: Trial, calibration: Calibration) -> dict[int, Sense]:
     """By which sense each asset was found, above all."""
     strongest: dict[int, tuple[float, Sense]] = {}
     for one in trial.lists:
-        sense = Sense.of(one.signal)
+        sense = one.signal.sense
         for candidate, relevance in zip(one.candidates, calibration.relevances(one).tolist(), strict=True):
             if relevance > strongest.get(candidate.asset_id, (0.0,))[0]:
                 strongest[candidate.asset_id] = (relevance, sense)
@@ -203,54 +204,81 @@ def ranking(trial: Trial, calibration: Calibration) -> list[tuple[int, float]]:
     return Fusion(trial.lists, calibration, together=trial.together).ranking
 
 
-Features = tuple[float, float, float, float, float, float]  # score, standard, mean, log size, covered, complete
-_RISING = (0, 1, 4, 5)  # columns that may only speak for
+# score, standard, mean, log size, covered, complete, mentioned, log of, number of words
+Features = tuple[float, float, float, float, float, float, float, float, float]
+_RISING, _FALLING = (0, 1, 4, 5), (6, 7)  # columns that may only speak for, or only against
+_LINEAR = 8  # columns before the number of words
+_NAMES = ("score", "standard", "mean", "log_size", "covered", "complete", "mentioned", "best_of")
 
 
 def _pool(name: str) -> str:
-    """What is seen written is judged as what is said: there is too little of it to fit a curve of its own."""
-    return name.replace(str(Signal.TEXT) + "/", str(Signal.SPEECH) + "/")
-
-
-def _used(name: str, features: np.ndarray) -> np.ndarray:
-    """Pictures and sounds without the background: in a small library of one subject ("dog" among dogs) nothing
-    stands out from it, and everything relevant would be declared irrelevant. Over mixed libraries the cosine
-    alone does as well. Speech is told apart by it: captions are all alike, voicemails are not."""
-    return features if name.startswith(Signal.SPEECH) else features * np.array([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])
+    """What is seen written is judged as what is said, frames as pictures: there is too little of them alone."""
+    name = name.replace(str(Signal.TEXT) + "/", str(Signal.SPEECH) + "/")
+    return name.replace(str(Signal.FRAME) + "/", str(Signal.IMAGE) + "/")
 
 
 def features_of(one: CandidateList, candidate: Candidate) -> Features:
     """What a curve sees of a candidate."""
     background = one.background or Background(1, 0.0, 0.0)
     size = float(np.log10(max(LEAST_SIZE, background.size)))
-    covered, complete = candidate.covered, float(candidate.covered == 1)
+    complete = float(candidate.covered == 1)
+    said = (candidate.covered, complete, complete * (one.terms == 1), float(np.log(candidate.of)))
     if one.evidence is Evidence.WORDS:
         share = float(share_of_words(np.array(candidate.score), one.terms, max(1, background.size)))
-        return share, 0.0, 0.0, size, covered, complete
+        return share, 0.0, 0.0, size, *said, float(one.terms)
     standard = float(deviations(background, np.array(candidate.score)))
-    return candidate.score, standard, background.mean, size, covered, complete
+    return candidate.score, standard, background.mean, size, *said, float(one.terms)
 
 
-def fit_curve(features: np.ndarray, truth: np.ndarray) -> Curve:
-    """Logistic regression of `(n, 6)` features; what should rise and does not is left out."""
-    used = list(range(features.shape[1]))
+def fit_curve(name: str, features: np.ndarray, truth: np.ndarray) -> Curve:
+    """Of pictures by a table, because what a score means depends on what was asked; of words by a line.
+
+    `features`: `(n, 8)`; `truth`: `(n,)`.
+
+    Pictures are judged without the query's background: in a small library of one subject ("dog" among dogs) nothing
+    stands out from it, and everything relevant would be declared irrelevant.
+    """
+    by_table = Signal(name.split("/")[0]).sense is Sense.SEEN and name.endswith("/text")
+    return fit_table(features, truth) if by_table else fit_line(features, truth)
+
+
+def fit_table(features: np.ndarray, truth: np.ndarray) -> Curve:
+    """A table over score, words and size, and what the best of many is worth less, from `(n, 8)` features."""
+    scores = tuple(np.quantile(features[:, 0], _SCORE_SHARES).tolist())
+    cells = (
+        shares(features[:, 3], _SIZE_KNOTS)[:, :, None, None]
+        * shares(features[:, _LINEAR], _TERM_KNOTS)[:, None, :, None]
+        * shares(features[:, 0], scores)[:, None, None, :]
+    )
+    columns = np.column_stack([cells.reshape(len(truth), -1), features[:, 7]])
+    weights = newton(columns, truth, np.full(columns.shape[1], _TABLE_RIDGE))
+    values = np.maximum.accumulate(weights[:-1].reshape(cells.shape[1:]), axis=-1)
+    return Curve(
+        table=Table(scores=scores, terms=_TERM_KNOTS, log_sizes=_SIZE_KNOTS, values=_nested(values)),
+        best_of=min(0.0, float(weights[-1])),
+    )
+
+
+def _nested(values: np.ndarray) -> tuple[tuple[tuple[float, ...], ...], ...]:
+    return tuple(tuple(tuple(round(value, 4) for value in line) for line in plane) for plane in values.tolist())
+
+
+def fit_line(features: np.ndarray, truth: np.ndarray) -> Curve:
+    """Logistic regression of `(n, 8)` features; what should rise and does not (or fall) is left out."""
+    used = list(range(_LINEAR))
     while True:
         weights, intercept = logistic(features[:, used], truth)
-        falling = [column for column, weight in zip(used, weights, strict=True) if column in _RISING and weight < 0]
-        if not falling:
+        wrong = [
+            column
+            for column, weight in zip(used, weights.tolist(), strict=True)
+            if (column in _RISING and weight < 0) or (column in _FALLING and weight > 0)
+        ]
+        if not wrong:
             break
-        used.remove(falling[0])
-    by_column = dict(zip(used, weights.tolist(), strict=True))
-    return Curve(
-        intercept=intercept,
-        score=by_column.get(0, 0.0),
-        standard=by_column.get(1, 0.0),
-        mean=by_column.get(2, 0.0),
-        log_size=by_column.get(3, 0.0),
-        covered=by_column.get(4, 0.0),
-        complete=by_column.get(5, 0.0),
-        sizes=(float(10 ** features[:, 3].min()), float(10 ** features[:, 3].max())),
-    )
+        used.remove(wrong[0])
+    fitted = {_NAMES[column]: weight for column, weight in zip(used, weights.tolist(), strict=True)}
+    sizes = (float(10 ** features[:, 3].min()), float(10 ** features[:, 3].max()))
+    return Curve(intercept=intercept, sizes=sizes, **fitted)
 
 
 def logistic(features: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, float]:
@@ -280,18 +308,18 @@ def fit_example_curves(contents: Contents, random: np.random.Generator) -> dict[
                 scores = contents.vectors[others] @ contents.vectors[asking]
                 for place in np.argsort(-scores)[:LOOK_AT]:
                     same = float(is_same(scores[place]))
-                    features.append((scores[place], 0.0, 0.0, np.log10(len(scores)), 0.0, same))
+                    features.append((scores[place], 0.0, 0.0, np.log10(len(scores)), 0.0, same, 0.0, 0.0))
                     truths.append(float(labels[others[place]] == labels[asking]))
                 # The library may hold the very thing that it is asked with.
-                features.append((1.0, 0.0, 0.0, np.log10(len(scores)), 0.0, 1.0))
+                features.append((1.0, 0.0, 0.0, np.log10(len(scores)), 0.0, 1.0, 0.0, 0.0))
                 truths.append(1.0)
-        curve = fit_curve(np.array(features), np.array(truths))
+        curve = fit_line(np.array(features), np.array(truths))
         curves |= {f"{signal}/example": curve for signal in signals}
     return curves
 
 
 def shown(made: Sequence[Trial], calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
-    """Relevance and truth of the first hits of every trial."""
+    """Relevance and truth of the first hits of every trial, both `(hits,)`."""
     relevances, truths = [], []
     for trial in made:
         for asset_id, relevance in ranking(trial, calibration)[:SHOWN]:
@@ -301,18 +329,18 @@ def shown(made: Sequence[Trial], calibration: Calibration) -> tuple[np.ndarray, 
 
 
 def best_hits(made: Sequence[Trial], calibration: Calibration) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Relevance and truth of each trial's best hit; and whether there is an answer at all."""
+    """Relevance and truth of each trial's best hit; and whether there is an answer at all; each `(trials,)`."""
     relevances, truths, present = [], [], []
     for trial in made:
         if hits := ranking(trial, calibration):
             relevances.append(hits[0][1])
-            truths.append(trial.asset_truth[hits[0][0]])
+            truths.append(trial.asset_truth[hits[0][0]] == 1)
             present.append(trial.present)
-    return np.array(relevances), np.array(truths), np.array(present, bool)
+    return np.array(relevances), np.array(truths, float), np.array(present, bool)
 
 
 def rising_map(evidence: np.ndarray, truth: np.ndarray) -> tuple[tuple[float, float], ...]:
-    """Isotonic regression (pool adjacent violators), thinned to few knots and made to rise strictly."""
+    """Isotonic regression of `(n,)` truth on evidence (pool adjacent violators), as few, strictly rising knots."""
     order = np.argsort(evidence, kind="stable")
     groups = np.array_split(order, min(len(order), 40))
     blocks = [[float(truth[group].mean()), float(len(group)), float(evidence[group].mean())] for group in groups]
@@ -339,7 +367,7 @@ def rising_map(evidence: np.ndarray, truth: np.ndarray) -> tuple[tuple[float, fl
 
 
 def confident_threshold(relevances: np.ndarray, truth: np.ndarray, precision: float = PRECISION) -> float:
-    """The lowest relevance from which on best hits are right this often."""
+    """The lowest of `(n,)` relevances from which on best hits are right this often."""
     order = np.argsort(-relevances)
     right = np.cumsum(truth[order]) / np.arange(1, len(order) + 1)
     enough = np.flatnonzero((right >= precision) & (np.arange(len(order)) >= 20))
@@ -347,7 +375,7 @@ def confident_threshold(relevances: np.ndarray, truth: np.ndarray, precision: fl
 
 
 def matching_threshold(relevances: np.ndarray, present: np.ndarray, refused: float = REFUSED) -> float:
-    """The lowest relevance, which loses least, below which this share of questions about what is not there stay."""
+    """The lowest relevance below which this share of the queries without an answer stays, given `(n,)` best hits."""
     return float(np.quantile(relevances[~present], refused)) if (~present).any() else 0.0
 
 

@@ -23,8 +23,9 @@ from msgspec import Struct
 
 from search.language.citations import WEIGHTS, Grounding, GroundingWeights, Judges, literally_allows
 from search.language.evidence import Origin, Span
-from search.language.wording import content, tokens
-from search.results import AssetView, Hit, Kind, Moment, Signal
+from search.language.lexical import content, tokens
+from search.results import AssetView, Hit, Kind, Moment
+from search.signals import Signal
 from training.logistic import logistic
 from training.projector_data import read_photos, tidy
 
@@ -93,16 +94,16 @@ def span(words: str) -> Span:
     return Span(hit=hit, moment=moment, origin=Origin.SAID, words=words, context=words)
 
 
-def measured(grounding: Grounding, found: Sequence[Pair]) -> tuple[np.ndarray, list[Pair]]:
+def measured(grounding: Grounding, pairs: Sequence[Pair]) -> tuple[np.ndarray, list[Pair]]:
     """`(n, 3)` features of the pairs that the literal judge lets through, and those pairs."""
-    kept = [pair for pair in found if literally_allows(pair.sentence, span(pair.words), "")]
+    kept = [pair for pair in pairs if literally_allows(pair.sentence, span(pair.words), "")]
     return np.array([grounding.features(pair.sentence, [span(pair.words)])[0] for pair in kept]), kept
 
 
-def fitted(features: np.ndarray, found: Sequence[Pair]) -> GroundingWeights:
-    """The weights, and the lowest threshold above which PRECISION of the pairs is right."""
-    fitting = np.array([pair.own_words for pair in found])
-    features, right = features[fitting], np.array([pair.right for pair in found])[fitting]
+def fitted(features: np.ndarray, pairs: Sequence[Pair]) -> GroundingWeights:
+    """From `(pairs, f)` features: the weights, and the lowest threshold above which PRECISION of the pairs is right."""
+    fitting = np.array([pair.own_words for pair in pairs])
+    features, right = features[fitting], np.array([pair.right for pair in pairs])[fitting]
     likeness, coverage, gain, bias = logistic(features, right).round(3).tolist()
     weights = GroundingWeights(likeness, coverage, gain, bias, threshold=1.0)
     support = weights.support(features)
@@ -112,10 +113,10 @@ def fitted(features: np.ndarray, found: Sequence[Pair]) -> GroundingWeights:
     return msgspec.structs.replace(weights, threshold=round(float(support[order[last]]) - 5e-4, 3))
 
 
-def report(name: str, weights: GroundingWeights, features: np.ndarray, found: Sequence[Pair]) -> None:
-    """How much of what passes is right, and how much of what is right passes."""
+def report(name: str, weights: GroundingWeights, features: np.ndarray, pairs: Sequence[Pair]) -> None:
+    """How much of what passes is right, and how much of what is right passes, by `(pairs, f)` features."""
     passed = weights.support(features) >= weights.threshold
-    right, own = (np.array([getattr(pair, field) for pair in found]) for field in ("right", "own_words"))
+    right, own = (np.array([getattr(pair, field) for pair in pairs]) for field in ("right", "own_words"))
     precision, recall = right[passed & own].mean(), passed[right & own].mean()
     print(f"{name}: {own.sum()} pairs, precision {precision:.3f}, recall {recall:.3f}")
     print(f"    of {(~own).sum()} in other people's words {passed[~own].mean():.3f} pass")
@@ -126,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from search.language.backends import open_language_model
     from search.settings import Settings
     from search.spaces.registry import open_space
-    from search.spaces.specification import StarterSpecification
+    from search.spaces.specification import newest_starter
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -134,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--write", action="store_true", help="store the weights in the package")
     options = parser.parse_args(arguments)
     settings = Settings.load()
-    space = open_space(StarterSpecification(), settings)
+    space = open_space(newest_starter(), settings)
     old = msgspec.json.decode(WEIGHTS.read_bytes(), type=Judges)
     grounding = Grounding(open_language_model(settings), lambda texts: space.embed(Signal.SPEECH, texts))
     tables = {}
@@ -144,12 +145,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         texts = [tidy(caption) for photo in photos for caption in photo["captions"]]
         vectors = space.embed(Signal.SPEECH, texts).reshape(len(photos), 5, -1)
         tables[part] = measured(grounding, list(pairs(photos, vectors, np.random.default_rng(0))))
-    features, found = tables["validation"]
-    new = Judges(scored=fitted(features, found), blind=fitted(features * _NO_GAIN, found))
-    features, found = tables["test"]
+    features, examples = tables["validation"]
+    new = Judges(scored=fitted(features, examples), blind=fitted(features * _NO_GAIN, examples))
+    features, examples = tables["test"]
     for name, judges in (("before", old), ("after", new)):
-        report(f"{name}, with likelihoods", judges.scored, features, found)
-        report(f"{name}, without", judges.blind, features * _NO_GAIN, found)
+        report(f"{name}, with likelihoods", judges.scored, features, examples)
+        report(f"{name}, without", judges.blind, features * _NO_GAIN, examples)
     print(msgspec.json.format(msgspec.json.encode(new), indent=1).decode())
     if options.write:
         WEIGHTS.write_bytes(msgspec.json.format(msgspec.json.encode(new), indent=1) + b"\n")

@@ -28,10 +28,10 @@ from torch.nn import functional
 
 from search.spaces.image_head import CAPTIONS, conse
 from search.spaces.weights import EFFICIENTNET, IMAGE, MINILM, PRIOR, SHIPPED, file_sha256, shipped
-from training.image_check import Check, check
-from training.image_tail import Tail
-from training.learner import SEED, Features, Learner, Projection, Words
+from training.image_validation import Check, check
 from training.photos import VARIED, Photo, feature_maps, read_photos, varied_maps
+from training.trainable_blocks import Tail
+from training.trainer import SEED, Features, Learner, Projection, Words
 
 CAPTIONED = "flickr8k"
 EPOCHS_FIRST, EPOCHS_AGAIN, EPOCHS_HEAD = 12, 6, 4
@@ -90,7 +90,7 @@ def main(data: Path, cache: Path) -> None:
 
 
 def captioned_photos(photos: Sequence[Photo]) -> np.ndarray:
-    """Numbers of the photos that tune the network: one set, so that every other set stays unseen."""
+    """Numbers `(n,)` of the photos that tune the network: one set, so that every other set stays unseen."""
     return np.array([i for i, photo in enumerate(photos) if photo.part == "train" and photo.set == CAPTIONED])
 
 
@@ -98,6 +98,7 @@ class Tuner:
     """Step 1: how the later blocks learn. `maps` are of all whole photos; `crops` of those that train, `rows`."""
 
     def __init__(self, words: Words, maps: np.ndarray, rows: np.ndarray, crops: Sequence[np.ndarray]) -> None:
+        """`maps` and each of `crops`: `(photos, h, w, channels)`; `rows`: `(n,)`."""
         self._words, self._maps, self._rows, self._crops = words, maps, rows, crops
         self._published = see(Tail().eval(), maps[rows], False)[1]
 
@@ -165,7 +166,7 @@ def average(modules: Sequence[ModuleT]) -> ModuleT:
 
 
 def crop(maps: Tensor, random: np.random.Generator) -> Tensor:
-    """Crop whole feature maps, half of the time: nearly what cropping the photos would give, for nothing."""
+    """Crop feature maps `(n, h, w, c)`, half of the time: nearly what cropping the photos would give, for nothing."""
     if random.random() < 0.5:
         side = maps.shape[1]
         height, width = random.integers(SMALLEST, side + 1, 2)
@@ -192,7 +193,7 @@ def mix(maps: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def see(tail: Tail, maps: np.ndarray, flip: bool) -> Features:
-    """What the tail makes of all photos."""
+    """What the tail makes of all maps `(photos, h, w, channels)`."""
     seen = []
     for start in range(0, len(maps), 128):
         part = _maps(maps, np.arange(start, min(start + 128, len(maps))))
@@ -203,7 +204,7 @@ def see(tail: Tail, maps: np.ndarray, flip: bool) -> Features:
 
 
 def fit_head(words: Words, views: tuple[Features, Features], first: Projection, rows: Sequence[int]) -> Projection:
-    """Steps 2 and 3: go on from the first head, on features that stay as they are."""
+    """Steps 2 and 3: continue from the first head, on features that stay as they are."""
     batches = len(rows) // BATCH_HEAD
     learner = Learner(copy.deepcopy(first).train(), words, None, EPOCHS_HEAD * batches, RATE_HEAD)
     for _ in range(EPOCHS_HEAD):

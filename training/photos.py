@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +22,9 @@ from safetensors.numpy import load_file
 from search.spaces.device import choose_device, choose_dtype
 from search.spaces.efficientnet import load_efficientnet, normalise
 from search.spaces.inputs import Picture, fit
-from search.spaces.minilm import DIMENSION, MiniLM
 from search.spaces.space import unit_rows
 from search.spaces.starter import IMAGE_INPUT
+from search.spaces.text.minilm import DIMENSION, MiniLM
 from search.spaces.weights import PRIOR, shipped
 
 SENTENCES = 5  # of each photo
@@ -34,7 +35,6 @@ _CHANNELS, _MAP = 88, 17  # of the maps that enter the first tuned block
 # Crops are taken at a smaller side: things then look as large as in whole photos (arXiv 1906.06423), and a
 # map has 196 places instead of 289.
 _VARIED_SIDE, _VARIED_MAP = 224, 14
-_AREA, _ASPECT, _COLOUR = (0.45, 1.0), 0.22, (0.7, 1.3)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def read_photos(data: Path) -> list[Photo]:
     return photos
 
 
-def _sentences(row: dict) -> tuple[str, ...]:
+def _sentences(row: dict[str, Any]) -> tuple[str, ...]:
     if "captions" in row:
         given = row["captions"]
     elif "label" in row:
@@ -104,7 +104,7 @@ def feature_maps(photos: Sequence[Photo], cache: Path, device: str = "cpu") -> n
 def varied_maps(photos: Sequence[Photo], number: int, folder: Path, device: str = "cpu") -> np.ndarray:
     """As `feature_maps`, of one random crop in other colours of each photo: `(n, 14, 14, 88)`."""
     random = np.random.default_rng(1000 + number)
-    return _maps(photos, lambda image: _vary(image, random), _VARIED_MAP, folder / f"varied{number}.npy", device)
+    return _maps(photos, lambda image: vary(image, random), _VARIED_MAP, folder / f"varied{number}.npy", device)
 
 
 @torch.inference_mode()
@@ -112,7 +112,7 @@ def _maps(
     photos: Sequence[Photo], prepare: Callable[[Image.Image], Picture], side: int, cache: Path, device: str
 ) -> np.ndarray:
     if cache.exists():
-        return np.load(cache, mmap_mode="r")
+        return np.asarray(np.load(cache, mmap_mode="r"))
     chosen = choose_device(device)
     dtype = choose_dtype(chosen)
     network = load_efficientnet().to(device=chosen, dtype=dtype)
@@ -126,16 +126,23 @@ def _maps(
     return maps
 
 
-def _vary(image: Image.Image, random: np.random.Generator) -> Picture:
-    """A part of the picture, mirrored or not, brighter or darker."""
-    area, aspect = random.uniform(*_AREA), np.exp(random.uniform(-_ASPECT, _ASPECT))
-    wide, high = min(1.0, np.sqrt(area * aspect)), min(1.0, np.sqrt(area / aspect))
+def vary(
+    image: Image.Image,
+    random: np.random.Generator,
+    side: int = _VARIED_SIDE,
+    least_area: float = 0.45,
+    aspect: float = 0.22,
+    least_colour: float = 0.7,
+) -> Picture:
+    """A part of the picture, mirrored or not, brighter or darker: `(side, side, 3) uint8`."""
+    area, ratio = random.uniform(least_area, 1), np.exp(random.uniform(-aspect, aspect))
+    wide, high = min(1.0, np.sqrt(area * ratio)), min(1.0, np.sqrt(area / ratio))
     left, top = random.uniform(0, 1 - wide), random.uniform(0, 1 - high)
     width, height = image.size
     box = (left * width, top * height, (left + wide) * width, (top + high) * height)
-    image = image.resize((_VARIED_SIDE, _VARIED_SIDE), Image.Resampling.BICUBIC, box)
+    image = image.resize((side, side), Image.Resampling.BICUBIC, box)
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-        image = enhance(image).enhance(random.uniform(*_COLOUR))
+        image = enhance(image).enhance(random.uniform(least_colour, 2 - least_colour))
     if random.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return np.asarray(image)

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from search.spaces.minilm import MiniLM
 from search.spaces.space import unit_rows
+from search.spaces.text.minilm import MiniLM
 from search.spaces.weights import SHIPPED, package_folder
 
 SEED = 0

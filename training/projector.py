@@ -21,7 +21,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -47,13 +47,15 @@ class Layers(nn.Module):
     def __init__(self, words: torch.Tensor, usual: torch.Tensor, typical: torch.Tensor, soft_tokens: int) -> None:
         """`words (n, width)`: starting rows of the second layer; `usual (n,)`: subtracted before words compete.
 
-        `typical (r, d)` is only kept: items whose captions tell how likely a caption is behind any picture.
+        `typical (r, d)` is only kept: items whose captions tell how likely a caption is after any picture.
         """
         super().__init__()
         self.widen = nn.Linear(typical.shape[1], len(words))
         nn.init.zeros_(self.widen.weight)
         nn.init.zeros_(self.widen.bias)
         self.narrow = nn.Parameter(words.float().clone())
+        self.usual: torch.Tensor
+        self.typical: torch.Tensor
         self.register_buffer("usual", usual.float())
         self.register_buffer("typical", typical.float())
         self.soft_tokens = soft_tokens
@@ -61,7 +63,8 @@ class Layers(nn.Module):
 
     def logits(self, vectors: torch.Tensor) -> torch.Tensor:
         """`(n, d)` -> `(n, words)`."""
-        return self.widen(vectors * math.sqrt(vectors.shape[1]))
+        active: torch.Tensor = self.widen(vectors * math.sqrt(vectors.shape[1]))
+        return active
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """`(n, d)` -> `(n, soft_tokens, width)`."""
@@ -75,8 +78,16 @@ class Layers(nn.Module):
         return Projector(record, {name: tensor.detach().float().numpy() for name, tensor in self.state_dict().items()})
 
 
+class WordEmbeddings(Protocol):
+    """What the first layer needs of a language model."""
+
+    def embedding(self, word: str) -> torch.Tensor:
+        """`(width,)`: the model's own vector of a word."""
+        ...
+
+
 class FrozenModel:
-    """A causal model that is only read: loss of captions behind soft tokens."""
+    """A frozen causal model: loss of captions after soft tokens."""
 
     def __init__(self, model: Any, tokenizer: Any, captions: Sequence[Caption], compile_layers: bool) -> None:
         self.model, self.tokenizer = model, tokenizer
@@ -98,11 +109,14 @@ class FrozenModel:
                 part.compile(dynamic=True)
 
     def ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False).input_ids
+        """The text's tokens, without special ones."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+        return ids
 
     def embedding(self, word: str) -> torch.Tensor:
         """`(width,)`: the mean over the word's tokens, most often one."""
-        return self.words[self.ids(" " + word)].float().mean(0)
+        embedded: torch.Tensor = self.words[self.ids(" " + word)]
+        return embedded.float().mean(0)
 
     def loss(self, soft: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
         """Negative log-likelihood of each caption, `(n,)`, in nats a token."""
@@ -139,7 +153,7 @@ def batches(frozen: FrozenModel, examples: Examples, random: np.random.Generator
 def disturbed(examples: Examples, rows: Sequence[int], random: np.random.Generator) -> torch.Tensor:
     """Stand-ins for the vectors of what the captions describe: `(n, d) float32`, unit rows."""
     chosen = [random.choice(examples.captions[row].rows) for row in rows]
-    vectors = examples.vectors[chosen].astype(np.float32)
+    vectors: np.ndarray = examples.vectors[chosen].astype(np.float32)
     noise = random.standard_normal(vectors.shape).astype(np.float32) / math.sqrt(vectors.shape[1])
     vectors += noise * random.uniform(0, MAX_NOISE, (len(rows), 1)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -149,13 +163,15 @@ def disturbed(examples: Examples, rows: Sequence[int], random: np.random.Generat
 def first_fit(layers: Layers, examples: Examples, words: Sequence[str], options: argparse.Namespace) -> None:
     """The first layer learns which words the caption holds. No language model is needed."""
     random = np.random.default_rng(options.seed)
-    place = {word: index for index, word in enumerate(words)}
-    held = [[place[word] for word in set(words_of(caption.text)) if word in place] for caption in examples.captions]
+    column_of = {word: index for index, word in enumerate(words)}
+    held = [
+        [column_of[word] for word in set(words_of(caption.text)) if word in column_of] for caption in examples.captions
+    ]
     useful = np.array([row for row, words_held in enumerate(held) if words_held])
     optimizer = torch.optim.AdamW(layers.widen.parameters(), lr=FIT_RATE, weight_decay=0.01)
     total = int(options.passes * len(useful)) // FIT_BATCH
     for step in range(total):
-        rows = random.choice(useful, FIT_BATCH)
+        rows = random.choice(useful, FIT_BATCH).tolist()
         logs = layers.logits(disturbed(examples, rows, random)).log_softmax(1)
         at = [(index, word) for index, row in enumerate(rows) for word in held[row]]
         lines, columns = torch.tensor(at).T
@@ -198,7 +214,7 @@ def train(
 
 def embedded_folder() -> str:
     """The folder of the embedded model, made ready."""
-    from search.language.embedded import prepare
+    from search.language.embedded_model import prepare
     from search.settings import Settings
 
     return str(prepare(Settings.load().models))
@@ -219,7 +235,7 @@ def load_model(name: str) -> tuple[Any, Any]:
     return model.eval(), AutoTokenizer.from_pretrained(folder)
 
 
-def start_layers(frozen: FrozenModel, examples: Examples, options: argparse.Namespace) -> Layers:
+def start_layers(frozen: WordEmbeddings, examples: Examples, options: argparse.Namespace) -> Layers:
     """The model's own words into the second layer; the first layer knows nothing yet."""
     words, counts = common_words(examples.captions)
     usual = options.lift * torch.log(torch.tensor(counts, dtype=torch.float) / sum(counts))

@@ -18,7 +18,7 @@ import numpy as np
 from msgspec import Struct
 from PIL import Image
 
-from search.results import Signal
+from search.signals import Signal
 from search.spaces.inputs import fit
 
 MIN_COUNT = 20  # captions that hold a word before it gets a place of its own
@@ -111,7 +111,8 @@ def collect(
     paired = captions[len(lines) :]
     first_row = {row: index for index, row in enumerate(sorted({caption.rows[0] for caption in paired}))}
     with_photo = [
-        Caption(one.text, one.rows + (len(vectors) + first_row[one.rows[0]],) * (2 * len(one.rows))) for one in paired
+        Caption(pair.text, pair.rows + (len(vectors) + first_row[pair.rows[0]],) * (2 * len(pair.rows)))
+        for pair in paired
     ] * PAIRED
     return Examples([*captions[: len(lines)], *with_photo], np.concatenate([vectors, seen]), len(seen))
 
@@ -133,11 +134,12 @@ def typical_items(vectors: np.ndarray, count: int, rounds: int = 10) -> np.ndarr
 
 
 def kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """What `make()` returned when this was first asked for; delete the file when the input changes."""
+    """The array `(...)` that `make()` returned at first; delete the file when the input changes."""
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, make())
-    return np.load(path)
+    vectors: np.ndarray = np.load(path)
+    return vectors
 
 
 def embed_texts(space: Any, texts: Sequence[str]) -> np.ndarray:

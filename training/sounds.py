@@ -17,18 +17,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from indexer import audio
-from indexer.decoder import limits_of
-from indexer.items import DecodeRequest, SoundItem
+from indexer.decoding import audio
+from indexer.decoding.decoder import limits_of
+from indexer.decoding.items import DecodeRequest, SoundItem
 from search.settings import Settings
 from search.spaces.inputs import SAMPLE_RATE_HZ, Waveform
-from search.spaces.minilm import MiniLM
 from search.spaces.sound import FEATURES, HEAD, SoundFeatures, SoundHead, windows
 from search.spaces.space import unit_rows
+from search.spaces.text.minilm import MiniLM
 from search.spaces.weights import PRIOR, SHIPPED, shipped
 from training.sound_phrasings import SEEN, UNSEEN
 from training.synthetic_sounds import synthetic
@@ -71,8 +72,8 @@ class Phrases:
         self.unseen = {label: unit_rows(model.encode(texts) - centre) for label, texts in UNSEEN.items()}
 
     def label(self, label: str) -> np.ndarray:
-        """What all phrasings of a label have in common."""
-        return unit_rows(self.seen[label].mean(axis=0, keepdims=True))[0]
+        """What all phrasings of a label have in common, a unit vector `(384,)`."""
+        return np.asarray(unit_rows(self.seen[label].mean(axis=0, keepdims=True))[0])
 
 
 def main() -> None:
@@ -128,13 +129,13 @@ def load_clips(data: Path, cache: Path | None) -> Clips:
         stored = np.load(cache)
         return Clips(stored["labels"], stored["folds"], stored["features"], stored["copies"])
     random = np.random.default_rng(SEED)
-    found = [*_real(data), *synthetic(random)]
+    sources = [*_real(data), *synthetic(random)]
     extract = SoundFeatures.load(Settings.load().models, threads=2)
-    waveforms = [waveform for _, _, waveform in found]
+    waveforms = [waveform for _, _, waveform in sources]
     features = np.stack([extract(windows(waveform)).mean(axis=0) for waveform in waveforms])
     copies = np.stack([extract([_changed(w, random) for w in waveforms]) for _ in range(COPIES)], axis=1)
     clips = Clips(
-        np.array([label for label, _, _ in found]), np.array([fold for _, fold, _ in found]), features, copies
+        np.array([label for label, _, _ in sources]), np.array([fold for _, fold, _ in sources]), features, copies
     )
     if cache:
         np.savez(cache, **clips.__dict__)
@@ -142,21 +143,21 @@ def load_clips(data: Path, cache: Path | None) -> Clips:
 
 
 def _real(data: Path) -> list[tuple[str, int, Waveform]]:
-    found = []
+    clips = []
     for row in _rows(data / "sounds" / "esc10.jsonl"):
         label = row["label"].lower()
-        found.append((label, row["fold"] - 1, _waveform(data / "sounds" / "esc10" / row["file"])))
+        clips.append((label, row["fold"] - 1, _waveform(data / "sounds" / "esc10" / row["file"])))
     recordings: dict[str, int] = {}
     for row in _rows(data / "sounds" / "urbansound8k.jsonl"):
         recording = Path(row["file"]).name.split("-")[0]  # clips of one recording stay in one fold
         fold = recordings.setdefault(recording, len(recordings) % FOLDS)
-        found.append((row["label"], fold, _waveform(data / "sounds" / "urbansound8k" / row["file"])))
+        clips.append((row["label"], fold, _waveform(data / "sounds" / "urbansound8k" / row["file"])))
     for number, row in enumerate(_rows(data / "speech" / "ljspeech.jsonl")):
-        found.append(("speech", number % FOLDS, _waveform(data / "speech" / "ljspeech" / row["file"])))
-    return found
+        clips.append(("speech", number % FOLDS, _waveform(data / "speech" / "ljspeech" / row["file"])))
+    return clips
 
 
-def _rows(path: Path) -> list[dict]:
+def _rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
@@ -183,6 +184,7 @@ class Whitened:
     """The training part, standardised and turned to its principal components once for every recipe."""
 
     def __init__(self, clips: Clips, train: np.ndarray) -> None:
+        """`train`: which clips, `(clips,) bool`."""
         x = np.concatenate([clips.features[train], clips.copies[train].reshape(-1, FEATURES)]).astype(np.float64)
         self.labels = np.concatenate([clips.labels[train], np.repeat(clips.labels[train], COPIES)])
         self.mean, self.deviation = x.mean(axis=0), x.std(axis=0) + 1e-3
@@ -194,7 +196,7 @@ class Whitened:
 
 
 def fit(data: Whitened, phrases: Phrases, recipe: Recipe) -> dict[str, np.ndarray]:
-    """The weights of a SoundHead from a training part."""
+    """The weights of a SoundHead from a training part, such as `basis` `(features, dimensions)`."""
     labels, reduced = data.labels, data.reduced
     names = sorted(set(labels))
     balance = {name: len(labels) / (len(names) * (labels == name).sum()) for name in names}
@@ -224,7 +226,7 @@ def fit(data: Whitened, phrases: Phrases, recipe: Recipe) -> dict[str, np.ndarra
 
 
 def choose(clips: Clips, train: np.ndarray, phrases: Phrases) -> Recipe:
-    """The recipe with the best mAP when one of the training folds is left out."""
+    """The recipe with the best mAP when one of the training folds is left out. `train`: `(clips,) bool`."""
     folds = sorted(set(clips.folds[train]))
     scores: dict[Recipe, list[float]] = {}
     for fold in folds:
@@ -234,14 +236,14 @@ def choose(clips: Clips, train: np.ndarray, phrases: Phrases) -> Recipe:
             for temperature, blend in product(GRID["temperature"], GRID["blend"]):
                 weights |= {"temperature": np.array([temperature]), "blend": np.array([blend])}
                 vectors = SoundHead(weights)(clips.features[outer])
-                found = text_to_sound(vectors, clips.labels[outer], phrases.seen)
-                score = np.mean([value for label, value in found.items() if label not in SYNTHETIC])
+                by_label = text_to_sound(vectors, clips.labels[outer], phrases.seen)
+                score = np.mean([value for label, value in by_label.items() if label not in SYNTHETIC])
                 scores.setdefault(Recipe(ridge, temperature, blend), []).append(float(score))
     return max(scores, key=lambda recipe: float(np.mean(scores[recipe])))
 
 
 def text_to_sound(vectors: np.ndarray, labels: np.ndarray, texts: dict[str, np.ndarray]) -> dict[str, float]:
-    """Average precision of each label that occurs, over its phrasings."""
+    """Average precision of each label of `(n, 384)` vectors, over its phrasings `(m, 384)`."""
     return {
         label: float(np.mean([average_precision(vectors @ text, labels == label) for text in texts[label]]))
         for label in sorted(set(labels))
@@ -249,13 +251,13 @@ def text_to_sound(vectors: np.ndarray, labels: np.ndarray, texts: dict[str, np.n
 
 
 def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
-    """Of one ranking."""
+    """Of one ranking, with `(n,)` scores and bool relevances."""
     hits = relevant[np.argsort(-scores, kind="stable")]
     return float((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits].mean())
 
 
 def report(clips: Clips, heads: Sequence[dict[str, np.ndarray]], phrases: Phrases) -> dict[str, object]:
-    """Results over the folds that each head has not heard."""
+    """Results over the folds that each head has not heard. Heads: As `fit` returns them."""
     seen: dict[str, list[float]] = {}
     unseen: dict[str, list[float]] = {}
     nearest: list[float] = []

@@ -34,7 +34,7 @@ def _noise(random: np.random.Generator) -> np.ndarray:
     spectrum = np.fft.rfft(random.normal(size=_SAMPLES))
     frequencies = np.maximum(np.fft.rfftfreq(_SAMPLES, 1 / SAMPLE_RATE_HZ), 20)
     noise = np.fft.irfft(spectrum * frequencies ** -random.uniform(0, 1), _SAMPLES)
-    return noise / np.abs(noise).max() * random.uniform(0.05, 0.9)
+    return np.asarray(noise / np.abs(noise).max() * random.uniform(0.05, 0.9))
 
 
 def _tone(random: np.random.Generator) -> np.ndarray:
@@ -59,7 +59,7 @@ def _music(random: np.random.Generator) -> np.ndarray:
                 out += 0.6 * _note(root * 2 ** (_SCALE[(step + third) % 7] / 12), at, beat * 4, random)
         if number % 2 == 0:
             out += 0.5 * _drum(at, random)
-    return out / np.abs(out).max() * random.uniform(0.3, 0.9)
+    return np.asarray(out / np.abs(out).max() * random.uniform(0.3, 0.9))
 
 
 def _note(hertz: float, at: float, seconds: float, random: np.random.Generator) -> np.ndarray:

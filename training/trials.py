@@ -8,29 +8,44 @@ the trials everything that answers is, too.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from msgspec import Struct
 
-from search.aspects import Aspect, aspects_of, words_said
-from search.candidates import Background, Candidate, CandidateList, Evidence, Sense
-from search.catalog.text import terms_of
-from search.coverage import Coverage
-from search.results import Signal
-from search.retriever import embed_aspects
+from search.catalog.sql.full_text import terms_of
+from search.query.aspects import Aspect, aspects_of, words_said
+from search.ranking.calibration import USUAL_TERMS
+from search.ranking.candidates import Background, Candidate, CandidateList, Evidence
+from search.ranking.retriever import embed_aspects
+from search.ranking.term_coverage import TermCoverage
+from search.signals import Sense, Signal
 from search.spaces.space import Space
-from training.mixed import Contents, Question
+from training.mixed_libraries import Contents, Question
 
 DEPTH = 50
 SAMPLE = 512
 # Asking for what is seen and said at once: with a cue that tells which is which, and without.
 OF_TWO = {"two signals": "{} while someone says {}", "two signals, no cue": "{}. {}"}
 _TALKS = 0.5  # of recordings and videos, as long as there is any talk left
-_SHARES = {"photo": 0.45, "recording": 0.2, "sound": 0.1, "video": 0.25}
+_ALBUM = "album"  # of one subject: nothing stands out for its word
+# What libraries are made of: a bit of everything, nearly all photos, many recordings, few long videos.
+_PROFILES: Mapping[str, Mapping[str, float]] = {
+    "mixed": {"photo": 0.45, "screen": 0.03, "recording": 0.17, "sound": 0.1, "video": 0.25},
+    "photos": {"photo": 0.86, "screen": 0.04, "recording": 0.03, "sound": 0.04, "video": 0.03},
+    "talks": {"photo": 0.2, "screen": 0.1, "recording": 0.55, "sound": 0.05, "video": 0.1},
+    "videos": {"photo": 0.5, "screen": 0.02, "recording": 0.1, "sound": 0.08, "video": 0.3},
+    _ALBUM: {"photo": 1.0},
+}
+_LEAST_ALBUM = 12  # photos
+_FRAMES = {"videos": (3, 40)}  # of a video, from and to
+_USUAL_FRAMES = (3, 6)
+_PER_SORT = {"word": 3, "phrase": 2}  # times as many as of other sorts
 
 
-class Library(Struct, frozen=True):
+class Library(Struct, frozen=True, dict=True):
     """Segments, row by row; the segment's id is its row plus 1."""
 
     rows: np.ndarray  # (n,) of Contents
@@ -38,6 +53,13 @@ class Library(Struct, frozen=True):
     assets: np.ndarray  # (n,) asset ids
     starts: np.ndarray  # (n,) seconds, nan for pictures
     texts: list[str]
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """`(n,)`: how many segments of its signal each segment's asset has."""
+        keys = [f"{signal} {asset}" for signal, asset in zip(self.signals, self.assets, strict=True)]
+        of = Counter(keys)
+        return np.array([of[key] for key in keys])
 
 
 class Trial(Struct, frozen=True, kw_only=True):
@@ -48,9 +70,14 @@ class Trial(Struct, frozen=True, kw_only=True):
     present: bool  # can the library answer?
     size: int  # assets
     lists: list[CandidateList]
-    together: tuple[Sense, ...] = ()  # senses that must all find it, see search/aspects.py
+    together: tuple[Sense, ...] = ()  # senses that must all find it, see search/query/aspects.py
     asset_truth: Mapping[int, float]
     segment_truth: Mapping[int, float]
+
+    @property
+    def terms(self) -> int:
+        """How many words were asked for."""
+        return max((one.terms for one in self.lists), default=0) or USUAL_TERMS
 
 
 def trials(
@@ -62,9 +89,12 @@ def trials(
     random: np.random.Generator,
 ) -> Iterator[Trial]:
     """`per_library` questions to a library of each size, and as many that it can't answer."""
+    subjects = _subjects(contents, asked)
     for size in sizes:
-        library = build(contents, size, random)
-        chosen = _answerable(contents, library, asked, per_library // 6)
+        profile = str(random.choice([one for one in _PROFILES if one != _ALBUM or subjects]))
+        subject = subjects[int(random.integers(len(subjects)))] if profile == _ALBUM else None
+        library = build(contents, size, random, profile, subject)
+        chosen = _answerable(library, asked, per_library // 6, random)
         chosen += _of_two(contents, library, asked, per_library // 6)
         elsewhere = [question for question in asked if question.sort == "elsewhere"]
         chosen += [elsewhere[place] for place in random.permutation(len(elsewhere))[: per_library // 2]]
@@ -85,11 +115,31 @@ def trials(
                 yield _trial(contents, library, words, question, aspects, of_signal, truth, value == 0, present=False)
 
 
-def build(contents: Contents, size: int, random: np.random.Generator) -> Library:
-    """A library of `size` assets of all kinds; every content is used at most once."""
+def _subjects(contents: Contents, asked: Sequence[Question]) -> list[np.ndarray]:
+    """`(n,) bool` each: the photos that a single word fits, of words that fit enough of them for an album."""
+    photos = np.isin(contents.sorts, ("photo", "other"))
+    fitting = [photos & (question.truth == 1) for question in asked if question.sort == "word"]
+    return [rows for rows in fitting if rows.sum() >= _LEAST_ALBUM]
+
+
+def build(
+    contents: Contents,
+    size: int,
+    random: np.random.Generator,
+    profile: str = "mixed",
+    subject: np.ndarray | None = None,
+) -> Library:
+    """A library of `size` assets (fewer where the contents run out); every content is used at most once.
+
+    `subject`: `(n,) bool` of Contents, all that it may hold.
+    """
+    allowed = np.ones(len(contents.sorts), bool) if subject is None else subject
     supply = {
-        sort: list(random.permutation(np.flatnonzero(contents.sorts == sort))) for sort in sorted(set(contents.sorts))
+        sort: list(random.permutation(np.flatnonzero((contents.sorts == sort) & allowed)))
+        for sort in sorted(set(contents.sorts))
     }
+    supply["photo"] = supply.get("other", []) + supply.get("photo", [])  # taken from the end
+    shares, (fewest, most) = _PROFILES[profile], _FRAMES.get(profile, _USUAL_FRAMES)
     found: list[tuple[int, Signal, int, float]] = []
 
     def take(sort: str, count: int, signal: Signal, asset: int, step: float) -> None:
@@ -102,17 +152,20 @@ def build(contents: Contents, size: int, random: np.random.Generator) -> Library
         sort = "talk" if supply.get("talk") and random.random() < _TALKS else "passage"
         take(sort, count, Signal.SPEECH, asset, 10)
 
-    kinds = random.choice(list(_SHARES), size=size, p=list(_SHARES.values()))
+    kinds = random.choice(list(shares), size=size, p=list(shares.values()))
     for asset, kind in enumerate(kinds, start=1):
         if kind == "photo":
             take("photo", 1, Signal.IMAGE, asset, 0)
             take("sign", int(random.random() < 0.15), Signal.TEXT, asset, 0)
+        elif kind == "screen":
+            take("screen", 1, Signal.IMAGE, asset, 0)
+            take("passage", 1, Signal.TEXT, asset, 0)
         elif kind == "recording":
-            speak(3, asset)
+            speak(int(random.integers(1, 12)) if profile == "talks" else 3, asset)
         elif kind == "sound":
             take("clip", 2, Signal.SOUND, asset, 5)
         else:
-            take("photo", 3, Signal.FRAME, asset, 8)
+            take("photo", int(random.integers(fewest, most)), Signal.FRAME, asset, 8)
             speak(2, asset)
             take("clip", int(random.random() < 0.3), Signal.SOUND, asset, 5)
     return Library(
@@ -124,16 +177,17 @@ def build(contents: Contents, size: int, random: np.random.Generator) -> Library
     )
 
 
-def _answerable(contents: Contents, library: Library, asked: Sequence[Question], most: int) -> list[Question]:
+def _answerable(library: Library, asked: Sequence[Question], most: int, random: np.random.Generator) -> list[Question]:
     """Questions that the library holds an answer to, at most `most` of every sort."""
     by_sort: dict[str, list[Question]] = {}
-    for question in asked:
+    for place in random.permutation(len(asked)):
+        question = asked[place]
         right = question.truth[library.rows] == 1
         if right.any():
             sort = question.sort
             if sort == "photo" and not (right & (library.signals == Signal.IMAGE)).any():
                 sort = "frame" if (right & (library.signals == Signal.FRAME)).any() else "speech"
-            if len(by_sort.setdefault(sort, [])) < most:
+            if len(by_sort.setdefault(sort, [])) < most * _PER_SORT.get(sort, 1):
                 by_sort[sort].append(Question(sort=sort, text=question.text, truth=question.truth))
     return [question for questions in by_sort.values() for question in questions]
 
@@ -156,7 +210,7 @@ def _of_two(contents: Contents, library: Library, asked: Sequence[Question], mos
 
 def _truths(library: Library, question: Question) -> np.ndarray:
     """Per segment; for questions of two things, right only where the asset holds both."""
-    truth = question.truth[library.rows]
+    truth: np.ndarray = question.truth[library.rows]
     if question.also is None:
         return truth
     other = question.also[library.rows]
@@ -170,11 +224,14 @@ def _truths(library: Library, question: Question) -> np.ndarray:
 
 
 def _by_asset(assets: np.ndarray, truth: np.ndarray) -> dict[int, float]:
-    """1 where a segment is right, else nan where one is unknown, else 0."""
+    """As right as its best segment; unknown where one is and none is right."""
     found: dict[int, float] = {}
     for asset, value in zip(assets.tolist(), truth.tolist(), strict=True):
         known = found.get(asset, 0.0)
-        found[asset] = known if known == 1 else value if value == 1 or np.isnan(value) else known
+        if value == 1 or known == 1:
+            found[asset] = 1.0
+        else:
+            found[asset] = known + value if np.isnan(known) or np.isnan(value) else max(known, value)
     return found
 
 
@@ -190,7 +247,7 @@ def _trial(
     present: bool,
 ) -> Trial:
     said = " ".join(words_said(aspects, [question.text]))
-    coverage, terms = Coverage(terms_of(said)), len(terms_of(question.text))
+    coverage, terms = TermCoverage(terms_of(said)), len(terms_of(question.text))
     lists = [*_dense(contents, library, vectors, coverage, terms, left), *words.search(library, said, coverage, left)]
     return Trial(
         sort=question.sort,
@@ -208,7 +265,7 @@ def _dense(
     contents: Contents,
     library: Library,
     vectors: Mapping[Signal, np.ndarray],
-    coverage: Coverage,
+    coverage: TermCoverage,
     terms: int,
     left: np.ndarray,
 ) -> Iterator[CandidateList]:
@@ -228,10 +285,11 @@ def _dense(
         )
 
 
-def _candidate(library: Library, place: int, score: float, coverage: Coverage) -> Candidate:
+def _candidate(library: Library, place: int, score: float, coverage: TermCoverage) -> Candidate:
     start = float(library.starts[place])
     timed = not np.isnan(start)
     return Candidate(
+        of=int(library.counts[place]),
         segment_id=int(place) + 1,
         asset_id=int(library.assets[place]),
         score=score,
@@ -253,7 +311,7 @@ class _WordIndex:
         rows = [(place + 1, text) for place, text in enumerate(texts) if text]
         self._connection.executemany("INSERT INTO words(rowid, text) VALUES (?, ?)", rows)
 
-    def search(self, library: Library, text: str, coverage: Coverage, left: np.ndarray) -> Iterator[CandidateList]:
+    def search(self, library: Library, text: str, coverage: TermCoverage, left: np.ndarray) -> Iterator[CandidateList]:
         """One list per signal that holds words."""
         terms = terms_of(text)
         match = " OR ".join(f'"{term}"' for term in terms)

@@ -1,4 +1,4 @@
-"""`medley ask`: a question, an answer, and where it stands."""
+"""`medley ask`: a question, an answer, and its sources."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import click
 
 from api.cli.options import filter_options, filters_of, json_option
 from api.cli.output import print_answer, print_json
+from api.cli.status import refuse_empty_library
+from indexer.decoding.decoder import DecoderPool
+from indexer.previews.picture_files import PreviewPictures
+from indexer.previews.previews import Previews
+from indexer.sources.places import Places
 from search.engine import SearchEngine
+from search.language import backends
+from search.language.looking import asks_to_look
 from search.settings import Settings
 
 
@@ -19,10 +26,19 @@ from search.settings import Settings
 @json_option
 def ask(question: str, limit: int, as_json: bool, **given: Any) -> None:
     """Answer QUESTION from the library, with citations, or say that the library does not hold the answer."""
-    engine = SearchEngine.open(Settings.load())
+    settings = Settings.load()
+    engine = SearchEngine.open(settings)
+    decoders = DecoderPool(settings, 1)  # starts no process before a picture is looked at
+    engine.look_at(
+        PreviewPictures(engine.database, Previews(settings, decoders.decode), Places(engine.database, settings))
+    )
     try:
+        refuse_empty_library(engine.database)
+        if settings.vision and asks_to_look(question):
+            backends.prepare(settings)  # says so where it takes time, and is done while indexing, as a rule
         answer = engine.ask(question, filters_of(given), limit)
     finally:
+        decoders.close()
         engine.close()
     if as_json:
         print_json(answer)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from api.auditing import Audit
-from api.auditing import audit as look
+from api.audit import Audit
+from api.audit import audit as look
 from api.cli.options import json_option
 from api.cli.output import print_json, print_table, printable
+from api.cli.status import counted
 from search.engine import SearchEngine
 from search.errors import MedleyError
 from search.settings import Settings
@@ -22,30 +23,33 @@ def audit(as_json: bool) -> None:
     """
     engine = SearchEngine.open(Settings.load())
     try:
-        found = look(engine)
+        report = look(engine)
     finally:
         engine.close()
     if as_json:
-        print_json(found)
+        print_json(report)
     else:
-        _print(found)
-    if found.problems:
-        count = len(found.problems)
-        raise MedleyError(f"the audit found {count} problem{'s' if count > 1 else ''}: {found.problems[0]}")
+        _print(report)
+    if report.problems:
+        count = len(report.problems)
+        raise MedleyError(f"the audit found {count} problem{'s' if count > 1 else ''}: {report.problems[0]}")
 
 
-def _print(found: Audit) -> None:
-    counts = found.assets
+def _print(report: Audit) -> None:
+    counts = report.assets
     click.echo(f"{counts.total} files: {counts.indexed} searchable, {counts.quarantined} quarantined")
-    for space in found.spaces:
+    if report.noted:
+        click.echo(f"{report.noted} of them hold less than they promise, and say so: {counted(report.noted_by_kind)}")
+    for space in report.spaces:
         click.echo(f"space {printable(space.name)}: {space.problem or 'as it was made'} ({space.fingerprint[:12]})")
     rows = [
-        (one.signal, str(one.vectors), str(one.segments), str(one.orphans), str(one.missing)) for one in found.holdings
+        (holding.signal, str(holding.vectors), str(holding.segments), str(holding.orphans), str(holding.missing))
+        for holding in report.holdings
     ]
     print_table(rows, ("signal", "vectors", "segments", "orphans", "missing"))
-    for partition in found.partitions:
+    for partition in report.partitions:
         kind = "approximate" if partition.approximate else "exact"
         recalls = ", ".join(f"{row.recall:.3f} at {row.selectivity:.1%}" for row in partition.recall)
         click.echo(f"recall@10 of {partition.signal} ({kind}, {partition.queries} queries): {recalls}")
-    for problem in found.problems:
+    for problem in report.problems:
         click.echo(f"problem: {problem}")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from api.archive import pack, unpack
-from api.cli.account import opened_database
+from api.backup import pack, unpack
+from api.cli.status import opened_database
 from search.catalog.database import Database
 from search.errors import UsageError
 from search.settings import Settings
@@ -21,7 +21,7 @@ from search.settings import Settings
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
 def backup(file: Path, force: bool) -> None:
-    """Write everything that Medley knows into FILE. It may go on working meanwhile."""
+    """Write everything that Medley knows into FILE. It may keep running meanwhile."""
     if file.exists() and not force:
         raise UsageError(f"{file} exists already; --force replaces it")
     settings = Settings.load()
@@ -32,15 +32,18 @@ def backup(file: Path, force: bool) -> None:
 
 @click.command(short_help="Read the whole state from a backup.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def restore(file: Path) -> None:
-    """Read everything from FILE into an empty home folder and catalogue, of either database."""
+@click.option("--with-keys", is_flag=True, help="API keys too: only from a backup that you trust.")
+def restore(file: Path, with_keys: bool) -> None:
+    """Read everything from FILE into an empty home folder and catalogue, of either database; all of it or nothing."""
     settings = Settings.load()
-    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.make_home()
     database = Database.open(settings)
     try:
-        outcome = unpack(settings, database, file)
+        outcome = unpack(settings, database, file, with_keys=with_keys)
     finally:
         database.close()
     click.echo(
         f"{outcome.rows} rows and {outcome.uploads} uploaded files restored; partitions are rebuilt at the next start"
     )
+    if not with_keys:
+        click.echo("API keys were left out; --with-keys brings them.")

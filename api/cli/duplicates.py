@@ -7,7 +7,7 @@ import click
 from api.cli.options import json_option
 from api.cli.output import print_json, printable
 from api.schemas import Page
-from search.duplicates import Tier
+from search.duplicates.matching import Tier
 from search.engine import SearchEngine
 from search.library_duplicates import DuplicateGroup, find_duplicates, with_assets
 from search.settings import Settings

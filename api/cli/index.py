@@ -5,59 +5,139 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
 from api.cli import INTERRUPTED
-from api.cli.account import opened_database
+from api.cli.bulk.jobs import BulkOptions, bulk_options, run_beside, unadded_source, work_on
 from api.cli.output import print_table, printable
 from api.cli.progress import shown_progress
+from api.cli.status import left_out, opened_database
 from api.cli.stopping import stop_on_signals
-from indexer.scan import ScanReport, scan_source
-from indexer.workshop import Workshop
-from search.catalog import assets, queue, sources
+from indexer.indexer import Indexer
+from indexer.previews.ahead import thumbnails_ahead
+from indexer.sources.ignoring import checked_patterns
+from indexer.sources.overlaps import add
+from indexer.sources.scan import ScanReport, scan_paths, scan_source
+from indexer.sources.stores.addresses import archive_root, is_archive_file, is_store, parsed
+from search.catalog import assets, queue, removals
 from search.catalog.database import Database
 from search.catalog.records import AssetRecord, Counts, SourceRecord
-from search.errors import MedleyError
+from search.errors import MedleyError, UsageError
+from search.language import backends
 from search.settings import Settings
 
 _SHOWN_FAILURES = 20
 
 
+class Place(click.ParamType[str]):
+    """A folder or file that is there, by its absolute path, or the address of a store."""
+
+    name = "path"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As it is kept. Fails for what is not there, and for an address that can't be kept."""
+        if is_store(value):
+            try:
+                return parsed(value).root
+            except UsageError as error:
+                self.fail(str(error), param, ctx)
+        # Not resolved: a link's own name is how people know the folder, and moving its target moves the source.
+        path = os.path.abspath(os.fsdecode(click.Path(exists=True).convert(value, param, ctx)))  # noqa: PTH100
+        return archive_root(Path(path)) if is_archive_file(Path(path)) and Path(path).is_file() else path
+
+
 @click.command(short_help="Add files and folders and make them searchable.")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="PATH...")
-@click.option("--recursive", "-r", is_flag=True, help="Look into the folders below, too.")
+@click.argument("paths", nargs=-1, required=True, type=Place(), metavar="PATH...")
+@click.option(
+    "-r",
+    "--recursive/--no-recursive",
+    default=None,
+    help="Look into the folders below, too.  [default: yes, or as it was when a known source is indexed again]",
+)
+@click.option(
+    "--exclude",
+    "excludes",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out what matches, as in a .gitignore; may be given several times. An empty one forgets them all.",
+)
+@click.option("--profile", metavar="NAME", help="How a store is reached: a profile of stores.toml, or of AWS.")
+@click.option("--restore", is_flag=True, help="Take back what was removed from the library in these paths.")
 @click.option("--workers", type=click.IntRange(1), help="Files decoded at the same time.  [default: one per core]")
-def index(paths: tuple[Path, ...], recursive: bool, workers: int | None) -> None:
+@bulk_options
+def index(
+    paths: tuple[str, ...],
+    recursive: bool | None,
+    excludes: tuple[str, ...],
+    profile: str | None,
+    restore: bool,
+    workers: int | None,
+    **bulk: Any,
+) -> None:
     """Add each PATH as a source, bring it up to date, and end when nothing is pending.
+
+    PATH is a folder or file, or the address of a store, such as s3://bucket/prefix, https://host/folder,
+    webdavs://host/folder, sftp://host/folder or zip::/media/photos.zip. A folder is taken with the folders below it.
+    What a source holds already is not added again: its files are known once, however they are named.
+
+    Large libraries are worked on by many machines: --on names a Ray cluster, --out writes shards for `medley import`,
+    and --estimate says beforehand what it would take (docs/bulk.md).
 
     The exit status is 0 even if some files failed (they are named with their reason), and 1 if nothing
     could be indexed.
     """
-    # Whoever asks for a file now knows that it is complete: only what changes while it is read waits.
+    options = BulkOptions(**bulk)
+    # A file that is named on the command line is taken as complete: only one that changes while it is read waits.
     settings = msgspec.structs.replace(Settings.load(), settle_seconds=0.0)
+    if workers:
+        settings = msgspec.structs.replace(settings, decode_processes=workers)
     with opened_database() as database, stop_on_signals() as stop:
-        added = [_add(database, path, recursive) for path in paths]
-        reports = [scan_source(database, source, settings) for source in added]
-        for source, report in zip(added, reports, strict=True):
-            _say_scan(source, report)
-        _work(settings, database, workers, stop)
+        patterns = checked_patterns(excludes) if excludes else None
+        if options.estimate or options.out:
+            places = [unadded_source(root, recursive, patterns, profile) for root in paths]
+            run_beside(settings, database, places, options, stop)
+            return
+        added = [_add(database, settings, path, recursive, patterns, restore, profile) for path in paths]
+        if _is_anything_due(database):
+            if options.on:
+                work_on(settings, database, options, stop)
+            else:
+                _work(settings, database, workers, stop)
         _conclude(database, added, stopped=stop.is_set())
 
 
-def _add(database: Database, path: Path, recursive: bool) -> SourceRecord:
-    # Not resolved: a link's own name is how people know the folder, and moving its target moves the source.
-    root = os.path.abspath(path)  # noqa: PTH100
+def _add(
+    database: Database,
+    settings: Settings,
+    root: str,
+    recursive: bool | None,
+    patterns: str | None,
+    restore: bool,
+    profile: str | None,
+) -> SourceRecord:
+    outcome = add(database, settings, root, recursive, excludes=patterns, profile=profile)
+    source = outcome.source
     with database.write() as connection:
-        source = sources.add_source(connection, root, recursive)
+        if restore or Path(root).is_file():  # who names a file asks for it
+            removals.restore(connection, source.id, os.fsencode(outcome.inside or source.root))
         queue.free_source(connection, source.id)  # a scan over HTTP may have been paused
-        return source
+    for merged in outcome.merged:
+        click.echo(f"{printable(merged.root)} is inside {printable(source.root)} and is now part of it")
+    if outcome.inside is None:
+        _say_scan(source.root, database.patiently(partial(scan_source, database, source, settings)))
+    else:
+        click.echo(f"{printable(root)} is part of {printable(source.root)}, which is a source already")
+        _say_scan(root, scan_paths(database, source, settings, [os.fsencode(outcome.inside)]))
+    return source
 
 
-def _say_scan(source: SourceRecord, report: ScanReport) -> None:
-    root = printable(source.root)
+def _say_scan(scanned: str, report: ScanReport) -> None:
+    root = printable(scanned)
     if report.paused:
         click.echo(f"{root}: paused, {report.paused}")
         return
@@ -65,16 +145,29 @@ def _say_scan(source: SourceRecord, report: ScanReport) -> None:
         f"{root}: {report.files} files, {report.added} new, {report.changed} changed, "
         f"{report.returned} returned, {report.missing} missing"
     )
-    for reason in report.unreadable:
+    for reason in (*report.unreadable, *report.links):
         click.echo(f"{root}: left out: {printable(reason)}")
+    if report.skipped:
+        click.echo(f"{root}: left out: {left_out(report.skipped)}")
+
+
+def _is_anything_due(database: Database) -> bool:
+    with database.read() as connection:
+        return queue.seconds_until_due(connection) is not None or assets.counts(connection).working > 0
 
 
 def _work(settings: Settings, database: Database, workers: int | None, stop: threading.Event) -> None:
-    with database.read() as connection:
-        if queue.next_due(connection) is None and not assets.counts(connection).working:
-            return
-    with Workshop(settings, database, concurrency=workers) as workshop, shown_progress() as listener:
-        workshop.worker().run(stop, until_idle=True, listener=listener)
+    preparing = threading.Thread(target=backends.prepare, args=(settings,), name="prepare-language-model", daemon=True)
+    preparing.start()
+    with (
+        thumbnails_ahead(settings, database, finish_unless=stop),
+        Indexer(settings, database, concurrency=workers) as indexer,
+        shown_progress() as listener,
+    ):
+        indexer.worker().run(stop, until_idle=True, listener=listener)
+    if preparing.is_alive() and not stop.is_set():
+        click.echo("Preparing the language model for questions (only the first time) ...")
+        preparing.join()
 
 
 def _conclude(database: Database, added: Sequence[SourceRecord], stopped: bool) -> None:
@@ -84,21 +177,22 @@ def _conclude(database: Database, added: Sequence[SourceRecord], stopped: bool) 
         failed = assets.failures(connection, limit=1_000_000)
     _say_failures(failed)
     if stopped:
-        click.echo(f"Stopped; {counts.pending} files are still pending, the next run goes on with them.")
+        click.echo(f"Stopped; {counts.pending} files are still pending, the next run continues with them.")
         raise click.exceptions.Exit(INTERRUPTED)
     click.echo(f"{counts.indexed} files are searchable, {counts.quarantined} quarantined, {counts.missing} missing.")
     if counts.unread:
-        click.echo(f"The text in {counts.unread} of them is still to be read; the next run goes on with it.")
+        click.echo(f"The text in {counts.unread} of them is still to be read; the next run continues with it.")
     if counts.pending or counts.working:
         click.echo(f"{counts.pending + counts.working} files wait to be tried again; see `medley status`.")
     if not counts.indexed:
         where = ", ".join(printable(source.root) for source in added)
-        raise MedleyError(f"nothing could be indexed in {where}: " + _why(counts))
+        raise MedleyError(f"nothing could be indexed in {where}: " + _why(counts, added))
 
 
-def _why(counts: Counts) -> str:
+def _why(counts: Counts, added: Sequence[SourceRecord]) -> str:
     if not counts.known:
-        return "no media files were found (subfolders need --recursive)"
+        flat = any(not source.recursive for source in added)
+        return "no media files were found" + (" (--recursive looks into the folders below, too)" if flat else "")
     return f"{counts.quarantined} of {counts.known} files failed; see `medley failures`"
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from api.cli.account import opened_database
 from api.cli.options import json_option
 from api.cli.output import print_json, print_table, printable
+from api.cli.status import opened_database
 from api.keys import SCOPES, new_key
 from api.schemas import KeyView
-from api.views import key_view
+from api.serializers import key_view
 from search.catalog import keys as catalog_keys
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from api.cli.account import opened_database
+from api.cli.status import opened_database
 
 
 @click.command(short_help="Bring the catalogue's tables to this version's form.")

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from search.results import Filters, Kind, Signal
+from search.results import Filters, Kind
+from search.signals import Signal
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

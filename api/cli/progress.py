@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from indexer.worker import Progress as WorkerProgress
+from api.cli.output import clock
+from indexer.ingest.worker import Progress as WorkerProgress
 
 LINE_SECONDS = 5.0
 
@@ -18,17 +19,17 @@ Listener = Callable[[WorkerProgress], None]
 
 
 @contextmanager
-def shown_progress() -> Iterator[Listener]:
-    """A listener for a worker; what it shows goes to standard error."""
+def shown_progress(hourly_cost: float | None = None) -> Iterator[Listener]:
+    """A listener for a worker; what it shows goes to standard error. With a price, also what a million files cost."""
     if sys.stderr.isatty():
-        with _bars() as listener:
+        with _bars(hourly_cost) as listener:
             yield listener
     else:
-        yield _Lines()
+        yield _Lines(hourly_cost)
 
 
 @contextmanager
-def _bars() -> Iterator[Listener]:
+def _bars(hourly_cost: float | None) -> Iterator[Listener]:
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(),
@@ -39,7 +40,7 @@ def _bars() -> Iterator[Listener]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("indexing", total=None, rate="", failed="")
-        reading = _Reading()
+        reading = _Reading(hourly_cost)
 
         def listen(told: WorkerProgress) -> None:
             failed = f"{told.counts.quarantined} quarantined" if told.counts.quarantined else ""
@@ -55,9 +56,9 @@ def _bars() -> Iterator[Listener]:
 
 
 class _Lines:
-    def __init__(self) -> None:
+    def __init__(self, hourly_cost: float | None) -> None:
         self._said_at = time.monotonic()
-        self._reading = _Reading()
+        self._reading = _Reading(hourly_cost)
 
     def __call__(self, told: WorkerProgress) -> None:
         if begins := self._reading.begins(told):
@@ -67,14 +68,15 @@ class _Lines:
             return
         self._said_at = now
         total, done = self._reading.totals(told)
-        stage, rate = self._reading.stage, self._reading.rate(told)
-        print(f"{stage}: {done} of {total} files, {rate}, {told.counts.quarantined} quarantined", file=sys.stderr)
+        stage, rate, left = self._reading.stage, self._reading.rate(told), self._reading.left(told)
+        print(f"{stage}: {done} of {total} files, {rate}{left}, {told.counts.quarantined} quarantined", file=sys.stderr)
 
 
 class _Reading:
     """Notices when everything is searchable and only text is left to be read, which is counted by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, hourly_cost: float | None) -> None:
+        self._hourly_cost = hourly_cost
         self.stage = "indexing"
         self._began_at = 0.0
 
@@ -96,7 +98,27 @@ class _Reading:
         return counts.known - counts.missing, counts.indexed + counts.quarantined
 
     def rate(self, told: WorkerProgress) -> str:
-        """How fast the stage goes."""
+        """How fast the stage goes, and at which price."""
+        rate = self._rate(told)
+        if rate is None:
+            return "starting"
+        price = ""
+        if self._hourly_cost is not None and rate:
+            price = f", {million_cost(rate, self._hourly_cost):,.2f} a million"
+        return f"{rate:.1f} files/s{price}"
+
+    def left(self, told: WorkerProgress) -> str:
+        """How long the stage still takes at this rate."""
+        rate = self._rate(told)
+        total, done = self.totals(told)
+        return f", {clock((total - done) / rate)} left" if rate else ""
+
+    def _rate(self, told: WorkerProgress) -> float | None:
         tally, seconds = told.tally, told.seconds - self._began_at
         done = tally.read if self._began_at else tally.indexed + tally.unchanged + tally.moved
-        return f"{done / seconds:.1f} files/s" if seconds > 1 else "starting"
+        return done / seconds if seconds > 1 else None
+
+
+def million_cost(files_per_second: float, hourly_cost: float) -> float:
+    """What a million files cost on machines that together cost so much an hour."""
+    return 1_000_000 / files_per_second / 3600 * hourly_cost

@@ -7,26 +7,26 @@ does, however this one ends, and is started again if it dies.
 from __future__ import annotations
 
 import logging
-import socket
+import os
 import subprocess
-import sys
 import threading
-from types import FrameType
 
 import click
-import uvicorn
 
-from api import logs
+from api.alert_runner import alerts_running
 from api.app import create_app
+from api.cli.listening import GRACE_SECONDS, Listener, bound
 from api.cli.stopping import stop_on_signals
+from api.http.connections import allow_descriptors
+from api.monitoring import logs
 from api.service import Service
-from search.allocator import share_arenas
-from search.errors import MedleyError
+from search.language import backends
+from search.runtime import child_python
+from search.runtime.allocator import share_arenas
 from search.settings import Settings
 
 log = logging.getLogger("medley.serve")
 
-GRACE_SECONDS = 20
 RESTART_SECONDS = 2.0
 
 
@@ -41,57 +41,33 @@ def serve(host: str, port: int, with_worker: bool) -> None:
     """
     settings = Settings.load()
     logs.configure(settings.log_level)
+    listening = bound(host, port)
     share_arenas()
     service = Service.open(settings)
     worker = WorkerProcess() if with_worker else None
-    config = uvicorn.Config(
-        create_app(service),
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        # The address decides who may come in without a key: never believe a header about it.
-        proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_keep_alive=30,
-        backlog=2048,
-    )
-    server = _Server(config, service)
+    allow_descriptors()
+    listener = Listener(create_app(service), host, port, settings.trusted_proxies, service.stopping)
     # Uvicorn raises the signal that stopped it again when it is done: without a handler of ours that would
     # end the process before the worker has handed its leases back.
     with stop_on_signals():
-        # The probe loads what queries need, so that the first search of a person does not wait for it.
-        threading.Thread(target=service.readiness.check, name="warm-up", daemon=True).start()
+        # The probe loads what queries need, so that the first search of a person does not wait for it; the
+        # language model is converted, so that the first question does not.
+        threading.Thread(target=_warm_up, args=(service, settings), name="warm-up", daemon=True).start()
         try:
             if worker:
                 worker.start()
-            server.run()
+            with alerts_running(service.engine):
+                listener.serve(listening, "Medley listens")
         finally:
             if worker:
                 worker.stop()
-    if not server.started:
-        raise MedleyError(f"could not listen on {host}:{port}; is another service there? (--port)")
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn, which tells open streams to end as soon as a signal comes, and says where it listens."""
-
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
-        super().__init__(config)
-        self._service = service
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # Uvicorn waits for every answer before it runs the application's shutdown: streams must end first.
-        self._service.stopping.set()
-        super().handle_exit(sig, frame)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            print(f"Medley listens on http://{shown}:{port}", file=sys.stderr, flush=True)
+def _warm_up(service: Service, settings: Settings) -> None:
+    service.readiness.check()
+    # A replica that lets others encode stays small until somebody asks a question.
+    if not settings.encoder_url:
+        backends.prepare(settings)
 
 
 class WorkerProcess:
@@ -100,7 +76,7 @@ class WorkerProcess:
     def __init__(self) -> None:
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._keep_running, name="worker-keeper", daemon=True)
+        self._thread = threading.Thread(target=self._keep_running, name="worker-supervisor", daemon=True)
 
     def start(self) -> None:
         """Start it, and keep it running."""
@@ -122,7 +98,9 @@ class WorkerProcess:
         while not self._stopping.is_set():
             # Its standard input is a pipe that only we hold: when we are killed it reads the end and stops too.
             with subprocess.Popen(
-                [sys.executable, "-m", "api", "worker", "--until-parent-ends"], stdin=subprocess.PIPE
+                child_python.command("api", "worker", "--until-parent-ends"),
+                env=child_python.environment(os.environ),
+                stdin=subprocess.PIPE,
             ) as process:
                 self._process = process
                 process.wait()

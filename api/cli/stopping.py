@@ -17,9 +17,9 @@ def stop_on_signals() -> Iterator[threading.Event]:
     """An event that is set by SIGINT and SIGTERM."""
     stop = threading.Event()
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
-            # Whoever insists does not want to wait for a model either; leases run out by themselves.
+            # A second signal means: don't wait for a model either; leases run out by themselves.
             os._exit(128 + number)
         stop.set()
 

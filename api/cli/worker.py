@@ -7,12 +7,13 @@ from contextlib import ExitStack
 
 import click
 
-from api import logs
-from api.cli.account import opened_database
+from api.cli.status import opened_database
 from api.cli.stopping import stop_on_signals, stop_with_parent
-from api.worker_metrics import WorkerMetrics, shown
-from indexer.watcher import Watcher
-from indexer.workshop import Workshop
+from api.monitoring import logs
+from api.monitoring.worker_metrics import WorkerMetrics, shown
+from indexer.indexer import Indexer
+from indexer.previews.ahead import thumbnails_ahead
+from indexer.sources.watcher import Watcher
 from search.settings import Settings
 
 
@@ -36,13 +37,14 @@ def worker(
             watcher.start()
         try:
             with ExitStack() as stack:
-                workshop = stack.enter_context(Workshop(settings, database, concurrency=concurrency))
+                indexer = stack.enter_context(Indexer(settings, database, concurrency=concurrency))
+                stack.enter_context(thumbnails_ahead(settings, database))
                 metrics = WorkerMetrics()
                 if metrics_port:
                     stack.enter_context(shown(metrics, metrics_host, metrics_port))
-                workshop.worker().run(stop, listener=metrics if metrics_port else None)
+                indexer.worker().run(stop, listener=metrics if metrics_port else None)
         finally:
-            # Also when the worker failed: the process must end, so that whoever keeps it starts another.
+            # Also when the worker failed: the process must end, so that its supervisor starts another.
             stop.set()
             if watch:
                 watcher.join()

@@ -1,34 +1,44 @@
-"""Assets: listing, details, bytes, segments, deletion."""
+"""Assets: list, details, contents, segments, deletion."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from litestar import Request, Response, get, route
 from litestar.enums import HttpMethod
 from litestar.params import QueryParameter
 
-from api import logs, media
-from api.paging import id_behind, id_of, page
-from api.params import Cursor, Id, Injected, PageLimit, removal
-from api.problems import documented, documented_file
-from api.schemas import AssetDetails, AssetStatus, Page, SegmentView
+from api.http import file_responses, uploads_folder
+from api.http.openapi import example, page_example
+from api.http.paging import id_behind, id_of, page
+from api.http.problems import documented, documented_file
+from api.monitoring import logs
+from api.routes.dependencies import Cursor, Id, Injected, PageLimit, removal
+from api.routes.segments import SEGMENT_EXAMPLE
+from api.schemas import AssetDetails, Page, SegmentView
+from api.serializers import asset_details, segment_view
 from api.service import Service
-from api.views import asset_details, segment_view
 from search.catalog import assets, segments
 from search.catalog.records import AssetRecord
-from search.query import condition_of
-from search.results import Filters, Kind, Signal
+from search.catalog.states import AssetStatus
+from search.query.parse import condition_of
+from search.results import Filters, Kind
+from search.signals import Signal
 
 Kinds = Annotated[list[Kind] | None, QueryParameter(description="Only these kinds.", required=False)]
 Globs = Annotated[
     list[str] | None, QueryParameter(description="Only paths that match one of these globs.", required=False)
 ]
 
+_ASSET = {
+    "id": "12", "path": "/media/2024/harbour.mp4", "kind": "video", "status": "indexed", "source_id": "1",
+    "size_bytes": 18734112, "modified_at": "2024-07-14T09:32:00Z", "width": 1920, "height": 1080,
+    "duration_seconds": 93.4, "captured_at": "2024-07-14T09:30:00+02:00", "indexed_at": "2024-07-15T20:00:00Z",
+}  # fmt: skip
 
-@get("/v1/assets", sync_to_thread=True, responses=documented(), tags=["library"])
+
+@get("/v1/assets", sync_to_thread=True, opt=example(page_example(_ASSET)), responses=documented(), tags=["library"])
 def list_assets(
     service: Injected,
     kind: Kinds = None,
@@ -44,13 +54,19 @@ def list_assets(
     return page(records, limit, lambda record: record.id, asset_details)
 
 
-@get("/v1/assets/{asset_id:str}", sync_to_thread=True, responses=documented(404), tags=["library"])
+@get("/v1/assets/{asset_id:str}", sync_to_thread=True, opt=example(_ASSET), responses=documented(404), tags=["library"])
 def get_asset(service: Injected, asset_id: Id) -> AssetDetails:
     """Everything known about one asset."""
     return asset_details(_found(service, asset_id))
 
 
-@get("/v1/assets/{asset_id:str}/segments", sync_to_thread=True, responses=documented(404), tags=["library"])
+@get(
+    "/v1/assets/{asset_id:str}/segments",
+    sync_to_thread=True,
+    opt=example(page_example(SEGMENT_EXAMPLE)),
+    responses=documented(404),
+    tags=["library"],
+)
 def list_segments(
     service: Injected,
     asset_id: Id,
@@ -78,21 +94,19 @@ def list_segments(
     tags=["library"],
 )
 def content(request: Request[Any, Any, Any], service: Injected, asset_id: Id) -> Response[Any]:
-    """The file itself; understands ranges and validators."""
+    """The file itself, with ranges and validators."""
     asset = _found(service, asset_id)
     file = service.opened_file(asset)
-    return media.respond(file, request.method, request.headers, PurePath(asset.path).name)
+    return file_responses.respond(file, request.method, request.headers, PurePath(asset.path).name)
 
 
 @removal("/v1/assets/{asset_id:str}", "library")
 def delete_asset(request: Request[Any, Any, Any], service: Injected, asset_id: Id) -> None:
-    """Forget an asset and its segments. The file stays, except when it was uploaded here."""
+    """Remove an asset and its segments. The file stays, unless it was uploaded over HTTP."""
     asset = _found(service, asset_id)
     with service.database.write() as connection:
-        assets.delete_asset(connection, asset.id)
-    path = Path(os.fsdecode(asset.path_bytes))
-    if path.is_relative_to(service.settings.uploads) and not path.is_symlink():
-        path.unlink(missing_ok=True)  # we put it there
+        assets.remove_asset(connection, asset.id)
+    uploads_folder.discard(service.settings, service.database, asset)
     logs.wrote(request, "asset deleted", asset=asset.id)
 
 
@@ -100,3 +114,6 @@ def _found(service: Service, asset_id: str) -> AssetRecord:
     number = id_of(asset_id, "asset")
     with service.database.read() as connection:
         return assets.get_asset(connection, number)
+
+
+ROUTES = (list_assets, get_asset, list_segments, content, delete_asset)

@@ -7,10 +7,10 @@ from typing import Annotated
 from litestar import get
 from litestar.params import QueryParameter
 
-from api.params import Cursor, Injected, PageLimit
-from api.problems import HttpError, documented
+from api.http.problems import HttpError, documented
+from api.routes.dependencies import Cursor, Injected, PageLimit
 from api.schemas import Page
-from search.duplicates import Tier
+from search.duplicates.matching import Tier
 from search.library_duplicates import DuplicateGroup, find_duplicates, with_assets
 
 
@@ -37,3 +37,6 @@ def _start(cursor: str | None) -> int:
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 12):
         raise HttpError(400, "validation", "this cursor was not made here; leave it out to start again")
     return int(cursor)
+
+
+ROUTES = (duplicates,)

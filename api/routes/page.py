@@ -34,24 +34,24 @@ class WebFile(Struct, frozen=True):
 
 def load() -> dict[str, WebFile]:
     """All files of `api/web` by their path below it."""
-    found: dict[str, WebFile] = {}
-    _collect(resources.files("api") / "web", "", found)
-    return found
+    files: dict[str, WebFile] = {}
+    _collect(resources.files("api") / "web", "", files)
+    return files
 
 
-def _collect(folder: Any, prefix: str, found: dict[str, WebFile]) -> None:
+def _collect(folder: Any, prefix: str, files: dict[str, WebFile]) -> None:
     for entry in folder.iterdir():
         if entry.is_dir():
-            _collect(entry, f"{prefix}{entry.name}/", found)
+            _collect(entry, f"{prefix}{entry.name}/", files)
             continue
         media_type = _TYPES.get("." + entry.name.rpartition(".")[2])
         if media_type is not None:
             body = entry.read_bytes()
-            found[prefix + entry.name] = WebFile(body, media_type, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+            files[prefix + entry.name] = WebFile(body, media_type, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
 def handlers(files: Mapping[str, WebFile]) -> list[HTTPRouteHandler]:
-    """`/` and `/web/...`; public, because the page must load to ask for a key. They hold nothing personal."""
+    """The handlers of `/` and `/web/...`; public, because the page must load to ask for a key. They hold no data."""
 
     @get("/", sync_to_thread=False, opt={"scope": "public"}, include_in_schema=False)
     def index(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -66,7 +66,7 @@ def handlers(files: Mapping[str, WebFile]) -> list[HTTPRouteHandler]:
 
 def _answer(request: Request[Any, Any, Any], file: WebFile | None) -> Response[bytes]:
     if file is None:
-        return Response(b"There is no such file.", status_code=404, media_type="text/plain")
+        return Response(b"This file does not exist.", status_code=404, media_type="text/plain")
     headers = {"ETag": file.etag, "Cache-Control": "no-cache"}
     if request.headers.get("if-none-match") == file.etag:
         return Response(b"", status_code=304, headers=headers, media_type=file.media_type)

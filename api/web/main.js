@@ -1,33 +1,48 @@
-// The page's frame: which view is shown, the key, and the library's pulse in the header.
+// The page's frame: which view is shown, the key, the library's pulse in the header, and the viewer above all.
 
-import { call, get } from "./api.js";
-import { $, count } from "./dom.js";
-import * as ask from "./ask.js";
-import * as library from "./library.js";
-import * as search from "./search.js";
-import * as settings from "./settings.js";
+import * as address from "./base/address.js";
+import { $, failure } from "./base/dom.js";
+import { count } from "./base/format.js";
+import { enter, load } from "./base/session.js";
+import * as status from "./base/status.js";
+import * as viewer from "./parts/viewer.js";
+import * as ask from "./views/ask.js";
+import * as library from "./views/library.js";
+import * as search from "./views/search.js";
+import * as settings from "./views/settings.js";
 
 const VIEWS = { search, ask, library, settings };
-
-// #/search?q=a+dog -> ["search", URLSearchParams]
-function place() {
-  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  return [path in VIEWS ? path : "search", new URLSearchParams(query)];
-}
+let opened = null; // address of the view that is open, without what the viewer shows
 
 function show() {
   if (location.hash === "#content") return; // the skip link
-  const [wanted, parameters] = place();
-  for (const view of Object.keys(VIEWS)) $(`view-${view}`).hidden = view !== wanted;
-  for (const link of document.querySelectorAll("nav a")) {
-    if (link.dataset.view === wanted) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+  const { view: named, parameters } = address.read();
+  const view = named in VIEWS ? named : "search";
+  const own = new URLSearchParams(parameters);
+  own.delete("asset");
+  for (const name of ["at", "page", "box", "lines"]) own.delete(name);
+  const wanted = address.link(view, own);
+  document.title = `${VIEWS[view].title(own)} – Medley`;
+  if (wanted !== opened || !parameters.get("asset")) {
+    const again = wanted === opened;
+    const looking = $("viewer").open;
+    if (!parameters.get("asset")) viewer.follow(parameters); // first: a dialog that closes takes the focus along
+    for (const one of Object.keys(VIEWS)) $(`view-${one}`).hidden = one !== view;
+    for (const link of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("nav.views a"))) {
+      if (link.dataset.view === view) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    if (!again || !looking) {
+      if (opened && !again) scrollTo(0, 0);
+      VIEWS[view].open(own);
+    }
+    opened = wanted;
   }
-  VIEWS[wanted].open(parameters);
+  viewer.follow(parameters);
 }
 
 async function needKey() {
-  const session = await get("/v1/session");
+  const session = await load();
   if (!session.key_needed) return;
   const dialog = $("key-dialog");
   dialog.showModal();
@@ -36,9 +51,10 @@ async function needKey() {
     $("key-form").addEventListener("submit", async (event) => {
       event.preventDefault();
       try {
-        await call("POST", "/v1/session", undefined, { Authorization: `Bearer ${$("key").value.trim()}` });
+        await enter($("key").value.trim());
+        await load();
         dialog.close();
-        done();
+        done(null);
       } catch (error) {
         $("key-message").textContent = error.message;
       }
@@ -46,28 +62,27 @@ async function needKey() {
   });
 }
 
-function pulse() {
-  const events = new EventSource("/v1/events");
-  events.addEventListener("status", (event) => {
-    const status = JSON.parse(event.data);
-    const { indexed, pending, working, quarantined } = status.assets;
-    const left = pending + working;
-    $("pulse").textContent = left
-      ? `indexing, ${count(left, "file")} left`
-      : `${count(indexed, "file")}${quarantined ? `, ${quarantined} failed` : ""}`;
-    $("pulse").classList.toggle("busy", left > 0);
-    library.heard(status);
-  });
-  addEventListener("pagehide", () => events.close());
+function pulse(now) {
+  if (!now) {
+    $("pulse").textContent = "no connection";
+    $("pulse").classList.remove("busy");
+    return;
+  }
+  const left = status.left(now);
+  const { indexed, quarantined } = now.assets;
+  $("pulse").textContent = left ? `indexing, ${count(left, "file")} left` : `${count(indexed, "file")}${quarantined ? `, ${quarantined} not readable` : ""}`;
+  $("pulse").classList.toggle("busy", left > 0);
 }
 
 try {
   await needKey();
-  addEventListener("hashchange", show);
-  for (const view of Object.values(VIEWS)) view.start?.();
+  viewer.start();
+  status.start();
+  for (const view of Object.values(VIEWS)) view.start();
+  address.follow(show);
+  status.follow(pulse);
   show();
-  pulse();
 } catch (error) {
   $("view-search").hidden = false;
-  $("search-message").textContent = error.message;
+  $("search-message").replaceChildren(failure(error));
 }

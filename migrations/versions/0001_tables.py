@@ -5,7 +5,7 @@ import secrets
 import sqlalchemy as sa
 from alembic import op
 
-from search.catalog import textindex
+from search.catalog.sql import full_text_index
 
 revision = "0001"
 down_revision = None
@@ -198,7 +198,7 @@ def upgrade() -> None:
             {"name": "identity", "value": secrets.randbits(62)},
         ],
     )
-    textindex.create(op.get_bind())
+    full_text_index.create(op.get_bind())
     if op.get_bind().dialect.name == "postgresql":
         # Half-precision numbers don't compress; trying to costs more than storing them.
         op.execute("ALTER TABLE embedding ALTER COLUMN vector SET STORAGE EXTERNAL")

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from sqlalchemy import Connection, and_, bindparam, func, select
 
-from search.catalog.bulk import in_chunks, insert_rows
 from search.catalog.models import asset, deletion, embedding, segment, space
 from search.catalog.records import EmbeddingCount, SegmentRecord
 from search.catalog.segments import lock_assets, segments_by_signal, with_asset
 from search.catalog.sequence import horizon, identity, latest_sequence, settle, when_numbered
+from search.catalog.sql.bulk import in_chunks, insert_rows
+from search.catalog.states import AssetStatus
 from search.errors import CatalogError
-from search.results import Signal
+from search.signals import Signal
 
 __all__ = [
     "add_embeddings",
@@ -34,6 +35,7 @@ __all__ = [
 
 STORED = np.dtype("<f2")
 _LARGEST = float(np.finfo(STORED).max)
+_EXPONENT = 0x7C00  # of a half: all ones in what is infinite or no number
 _CHUNK = 5000
 _COLUMNS = ("space_id", "segment_id", "signal", "sequence", "vector")
 
@@ -88,14 +90,14 @@ def deletions_after(connection: Connection, sequence: int, limit: int) -> tuple[
 def vectors_of(connection: Connection, space_id: int, segment_ids: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
     """Stored vectors by segment: ids `(n,) int64` of those that have one, and `(n, d) float16`."""
     settle(connection)
-    found: list[tuple[int, bytes]] = []
+    rows: list[tuple[int, bytes]] = []
     for chunk in in_chunks([int(segment_id) for segment_id in segment_ids], _CHUNK):
         statement = select(embedding.c.segment_id, embedding.c.vector)
         statement = statement.where(embedding.c.space_id == space_id, embedding.c.segment_id.in_(chunk))
-        found.extend((segment_id, vector) for segment_id, vector in connection.execute(statement))
-    if not found:
+        rows.extend((segment_id, vector) for segment_id, vector in connection.execute(statement))
+    if not rows:
         return np.empty(0, np.int64), np.empty((0, 0), np.float16)
-    ids, vectors = zip(*found, strict=True)
+    ids, vectors = zip(*rows, strict=True)
     return np.array(ids, np.int64), _matrix(vectors)
 
 
@@ -104,7 +106,7 @@ def missing_embeddings(
 ) -> list[SegmentRecord]:
     """Segments of indexed assets, with the asset, that have no vector in the space yet.
 
-    All those of the next `limit` assets behind `cursor` (the last asset id seen), by asset and id, so
+    All those of the next `limit` assets after `cursor` (the last asset id seen), by asset and id, so
     that a filler decodes each asset once.
     """
     settle(connection)
@@ -112,7 +114,7 @@ def missing_embeddings(
         embedding.c.space_id == space_id, embedding.c.segment_id == segment.c.id
     )
     lacking = and_(
-        segment.c.signal.in_([str(signal) for signal in signals]), asset.c.status == "indexed", ~held.exists()
+        segment.c.signal.in_([str(signal) for signal in signals]), asset.c.status == AssetStatus.INDEXED, ~held.exists()
     )
     joined = segment.join(asset, asset.c.id == segment.c.asset_id)
     next_assets = select(asset.c.id).select_from(joined).where(lacking, asset.c.id > (cursor or 0)).distinct()
@@ -133,10 +135,10 @@ def add_embeddings(connection: Connection, space_id: int, rows: Sequence[tuple[i
     vectors = {int(segment_id): vector for segment_id, vector in rows}
     signals: dict[int, str] = {}
     for chunk in in_chunks(sorted(vectors), _CHUNK):
-        # Whoever changes segments locks their asset first: nobody may hide, delete or fill these until our commit.
+        # Writers of segments lock the asset first, so none can hide, delete or fill these until our commit.
         lock_assets(connection, asset.c.id.in_(select(segment.c.asset_id).where(segment.c.id.in_(chunk))))
         statement = select(segment.c.id, segment.c.signal).join(asset, asset.c.id == segment.c.asset_id)
-        statement = statement.where(segment.c.id.in_(chunk), asset.c.status == "indexed")
+        statement = statement.where(segment.c.id.in_(chunk), asset.c.status == AssetStatus.INDEXED)
         signals |= {row.id: row.signal for row in connection.execute(statement)}
         held = select(embedding.c.segment_id).where(embedding.c.space_id == space_id, embedding.c.segment_id.in_(chunk))
         for segment_id in connection.scalars(held):
@@ -146,7 +148,7 @@ def add_embeddings(connection: Connection, space_id: int, rows: Sequence[tuple[i
 
 
 def lock_spaces(connection: Connection) -> set[int]:
-    """The spaces that exist, and will until commit."""
+    """Which of these spaces exist; they are locked until commit."""
     return set(connection.scalars(select(space.c.id).order_by(space.c.id).with_for_update(read=True, key_share=True)))
 
 
@@ -165,21 +167,28 @@ def insert_embeddings(connection: Connection, rows: Sequence[tuple[int, int, str
 
 
 def _stored(vectors: Sequence[np.ndarray]) -> list[bytes]:
-    """Each vector's bytes; all of one length converted at once, as one by one takes four times as long."""
+    """Each vector as bytes. Vectors of one length are converted together: one by one takes four times as long."""
     if any(vector.ndim != 1 or vector.size == 0 for vector in vectors):
         raise CatalogError("a vector must be one row of numbers")
     places: dict[int, list[int]] = {}
-    for place, vector in enumerate(vectors):
-        places.setdefault(vector.size, []).append(place)
+    for position, vector in enumerate(vectors):
+        places.setdefault(vector.size, []).append(position)
     stored = [b""] * len(vectors)
     for length, of_length in places.items():
-        joined = np.concatenate([vectors[place] for place in of_length])
-        if not -_LARGEST <= joined.min() <= joined.max() <= _LARGEST:  # so written, NaN is refused as well
+        joined = np.concatenate([vectors[position] for position in of_length])
+        if not _is_storable(joined):
             raise CatalogError("a vector must be finite numbers that half precision holds")
         data, width = joined.astype(STORED).tobytes(), length * STORED.itemsize
-        for row, place in enumerate(of_length):
-            stored[place] = data[row * width : (row + 1) * width]
+        for row, position in enumerate(of_length):
+            stored[position] = data[row * width : (row + 1) * width]
     return stored
+
+
+def _is_storable(numbers: np.ndarray) -> bool:
+    """Whether all are finite in half precision."""
+    if numbers.dtype == STORED:  # by their bits: comparing halves takes ten times as long
+        return not bool(((numbers.view("<u2") & _EXPONENT) == _EXPONENT).any())
+    return bool(-_LARGEST <= numbers.min() <= numbers.max() <= _LARGEST)  # so written, NaN is refused as well
 
 
 def embedding_counts(connection: Connection, space_id: int) -> list[EmbeddingCount]:

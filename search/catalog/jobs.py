@@ -1,21 +1,15 @@
-"""Jobs: background work that people follow, pause and cancel. The work itself is elsewhere."""
+"""Jobs: records of background work that people follow, pause and cancel. The work is done elsewhere."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, insert, select, update
 
-from search.catalog.cleaning import clean_text
 from search.catalog.models import job
 from search.catalog.records import JobRecord
 from search.catalog.sequence import now_or
+from search.catalog.sql.cleaning import clean_text
+from search.catalog.states import JobState
 from search.errors import NotFoundError, UsageError
-
-RUNNING = "running"
-PAUSED = "paused"
-DONE = "done"
-FAILED = "failed"
-CANCELLED = "cancelled"
-_ENDED = (DONE, FAILED, CANCELLED)
 
 
 def create_job(
@@ -27,16 +21,16 @@ def create_job(
     total: int = 0,
     now: float | None = None,
 ) -> JobRecord:
-    """A running job."""
+    """Record a new job, running."""
     times = {"created_at": now_or(now), "updated_at": now_or(now)}
     statement = insert(job).values(
-        kind=kind, source_id=source_id, space_id=space_id, state=RUNNING, total=total, **times
+        kind=kind, source_id=source_id, space_id=space_id, state=JobState.RUNNING, total=total, **times
     )
     return JobRecord(*connection.execute(statement.returning(job)).one())
 
 
 def get_job(connection: Connection, job_id: int) -> JobRecord:
-    """Raises NotFoundError."""
+    """The job with this id. Raises NotFoundError."""
     row = connection.execute(select(job).where(job.c.id == job_id)).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no job {job_id}")
@@ -44,9 +38,9 @@ def get_job(connection: Connection, job_id: int) -> JobRecord:
 
 
 def list_jobs(
-    connection: Connection, state: str | None = None, cursor: int | None = None, limit: int = 100
+    connection: Connection, state: JobState | None = None, cursor: int | None = None, limit: int = 100
 ) -> list[JobRecord]:
-    """Newest first, those before `cursor` (the last id seen)."""
+    """Jobs, newest first, those before `cursor` (the last id seen)."""
     statement = select(job).order_by(job.c.id.desc()).limit(limit)
     if state is not None:
         statement = statement.where(job.c.state == state)
@@ -65,7 +59,10 @@ def advance_job(
     stage: str | None = None,
     now: float | None = None,
 ) -> JobRecord:
-    """Add to the job's counts, and see what people have decided about it meanwhile (its `state`)."""
+    """Add to the job's counts, and see what people have decided about it meanwhile (its `state`).
+
+    Raises NotFoundError.
+    """
     values: dict[str, object] = {"done": job.c.done + done, "failed": job.c.failed + failed, "updated_at": now_or(now)}
     if total is not None:
         values["total"] = total
@@ -78,11 +75,13 @@ def advance_job(
 
 
 def set_job_state(
-    connection: Connection, job_id: int, state: str, error: str | None = None, now: float | None = None
+    connection: Connection, job_id: int, state: JobState, error: str | None = None, now: float | None = None
 ) -> JobRecord:
     """Pause, resume, cancel or end a job. Raises NotFoundError, or UsageError once it has ended."""
     values = {"state": state, "error": clean_text(error), "updated_at": now_or(now)}
-    statement = update(job).where(job.c.id == job_id, job.c.state.not_in(_ENDED))
+    statement = update(job).where(
+        job.c.id == job_id, job.c.state.not_in([ended for ended in JobState if ended.has_ended])
+    )
     row = connection.execute(statement.values(**values).returning(job)).one_or_none()
     if row is not None:
         return JobRecord(*row)

@@ -1,16 +1,24 @@
-"""API keys: only their hashes are here. Knows no scope's meaning and never sees a key."""
+"""API keys, of which only hashes are stored, and how often callers may ask, whichever process they ask.
+
+Knows nothing of what scopes mean, and never sees a key.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, exists, insert, or_, select, update
+from sqlalchemy import Connection, delete, exists, insert, or_, select, text, update
 
-from search.catalog.cleaning import clean_text
-from search.catalog.models import api_key
+from search.catalog.models import api_key, rate_bucket
 from search.catalog.records import KeyRecord
-from search.catalog.sequence import now_or
+from search.catalog.sequence import database_time, now_or
+from search.catalog.sql.cleaning import clean_text
 from search.errors import NotFoundError
 
 USED_RESOLUTION_SECONDS = 60.0  # a busy key writes its last use at most this often
+FORGOTTEN_SECONDS = 600.0  # a bucket that nobody took from for this long is full, as one that is not there is
+
+_NEW_BUCKET = text(
+    "INSERT INTO rate_bucket (name, tokens, filled_at) VALUES (:name, :tokens, :now) ON CONFLICT DO NOTHING"
+)
 
 
 def create_key(connection: Connection, name: str, key_hash: str, scopes: str, now: float | None = None) -> KeyRecord:
@@ -20,7 +28,7 @@ def create_key(connection: Connection, name: str, key_hash: str, scopes: str, no
 
 
 def list_keys(connection: Connection) -> list[KeyRecord]:
-    """All, revoked ones too, oldest first."""
+    """All keys, including revoked ones, oldest first."""
     return [KeyRecord(*row) for row in connection.execute(select(api_key).order_by(api_key.c.id))]
 
 
@@ -37,16 +45,39 @@ def any_keys(connection: Connection) -> bool:
 
 
 def touch_key(connection: Connection, key_id: int, now: float | None = None) -> None:
-    """The key was used."""
+    """Record that the key was used now."""
     used = or_(api_key.c.used_at.is_(None), api_key.c.used_at < now_or(now) - USED_RESOLUTION_SECONDS)
     connection.execute(update(api_key).where(api_key.c.id == key_id, used).values(used_at=now_or(now)))
 
 
 def revoke_key(connection: Connection, key_id: int, now: float | None = None) -> KeyRecord:
-    """From now on the key opens nothing. Raises NotFoundError."""
+    """Revoke a key: it is valid no longer. Raises NotFoundError."""
     first = api_key.c.revoked_at.is_(None)
     connection.execute(update(api_key).where(api_key.c.id == key_id, first).values(revoked_at=now_or(now)))
     row = connection.execute(select(api_key).where(api_key.c.id == key_id)).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no key {key_id}")
     return KeyRecord(*row)
+
+
+def take_tokens(
+    connection: Connection, name: str, wanted: int, per_second: float, burst: float, unspent: int = 0
+) -> tuple[int, float]:
+    """Take up to `wanted` tokens from the bucket `name`, which fills with `per_second` up to `burst`.
+
+    `unspent` ones of an earlier block go back first. Returns how many were taken and, where that is fewer than
+    wanted, the seconds until so many will be there. Runs by the database's clock, which all processes share.
+    """
+    now = database_time(connection)
+    connection.execute(_NEW_BUCKET, {"name": name, "tokens": burst, "now": now})
+    ours = rate_bucket.c.name == name
+    bucket = connection.execute(select(rate_bucket).where(ours).with_for_update()).one()
+    filled = bucket.tokens + unspent + max(0.0, now - bucket.filled_at) * per_second
+    tokens = min(burst, filled)
+    taken = min(wanted, int(tokens))
+    left = tokens - taken
+    connection.execute(update(rate_bucket).where(ours).values(tokens=left, filled_at=now))
+    # Others may be taking from theirs: waiting for them while they wait for us would be a deadlock.
+    old = select(rate_bucket.c.name).where(rate_bucket.c.filled_at < now - FORGOTTEN_SECONDS)
+    connection.execute(delete(rate_bucket).where(rate_bucket.c.name.in_(old.with_for_update(skip_locked=True))))
+    return taken, max(0.0, (wanted - left) / per_second) if taken < wanted else 0.0

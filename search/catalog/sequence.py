@@ -1,26 +1,34 @@
 """The numbers that followers follow: every embedding and every deletion gets the next one.
 
-Numbers become visible in their order, because whoever draws them keeps the counter's row locked until
-its commit. (Drawn from a PostgreSQL sequence they would not: a follower that remembers the highest
-number it saw would miss those that commit later.) So they are drawn last: what needs numbers is put off
-until the transaction is about to commit. Otherwise two writers that each hold the counter or an asset,
-and want the other, would wait for each other.
+Numbers become visible in their order, because a transaction that draws some keeps the counter's row locked
+until its commit. (Drawn from a PostgreSQL sequence they would not: a follower that remembers the highest
+number it saw would miss those that commit later.) They are drawn last: writes that need numbers are deferred
+until the transaction is about to commit. Otherwise a writer that holds the counter and wants an asset could
+deadlock with one that holds the asset and wants the counter.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
 from msgspec import Struct
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, text, update
 
-from search.catalog.bulk import insert_rows
 from search.catalog.models import counter, deletion
+from search.catalog.sql.bulk import insert_rows
 
-# A follower further behind than this begins anew, which is as quick as reading so many changes.
+# A follower further behind than this starts over, which is as quick as reading so many changes.
 KEPT_NUMBERS = 2_000_000
 
+# The host's clock on SQLite, where the database is a file of this machine; the server's on PostgreSQL.
+_TIMES = {
+    "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
+    "postgresql": "SELECT extract(epoch FROM clock_timestamp())::double precision",
+}
+
+_VIEWS = {True: "uploads seen", False: "uploads unseen"}
 _PUT_OFF = "medley_put_off"  # key in a connection's info
 
 _DRAW = (
@@ -29,6 +37,11 @@ _DRAW = (
     .values(value=counter.c.value + bindparam("count"))
     .returning(counter.c.value)
 )
+_MARK = text("INSERT INTO counter (name, value) VALUES ('uploads', :proposed) ON CONFLICT DO NOTHING")
+_NOTE = text(
+    "INSERT INTO counter (name, value) VALUES (:counter_name, :now) ON CONFLICT (name) DO UPDATE SET value = :now"
+)
+VIEW_SECONDS = 120.0  # for so long it counts what a worker saw of the folder of uploads
 _VALUE = select(counter.c.value).where(counter.c.name == bindparam("counter_name"))
 
 
@@ -36,6 +49,11 @@ class _PutOff(Struct, frozen=True):
     count: int
     write: Callable[[range], None]
     shows: bool
+
+
+def database_time(connection: Connection) -> float:
+    """The database's time in seconds since 1970: the one clock that all workers share."""
+    return float(connection.exec_driver_sql(_TIMES[connection.dialect.name]).scalar_one())
 
 
 def draw(connection: Connection, count: int) -> range:
@@ -47,14 +65,14 @@ def draw(connection: Connection, count: int) -> range:
 def when_numbered(connection: Connection, count: int, write: Callable[[range], None], shows: bool) -> None:
     """Have `write` called with the next `count` numbers, just before the transaction commits.
 
-    `shows` tells that it writes embeddings, so whoever wants to change those in the same transaction
-    must `settle` first; deletions stand in nobody's way.
+    `shows` means that it writes embeddings: to change those in the same transaction, `settle` first.
+    Deletions need no such care.
     """
     connection.info.setdefault(_PUT_OFF, []).append(_PutOff(count, write, shows))
 
 
 def settle(connection: Connection, only_if_showing: bool = False) -> None:
-    """Do now what was put off; for those who want to read it, and for the commit itself."""
+    """Do the deferred writes now: before a read that needs them, and before the commit."""
     waiting: list[_PutOff] = connection.info.get(_PUT_OFF, [])
     if not waiting or (only_if_showing and not any(put_off.shows for put_off in waiting)):
         return
@@ -66,24 +84,68 @@ def settle(connection: Connection, only_if_showing: bool = False) -> None:
 
 
 def forget_put_off(connection: Connection) -> None:
-    """The transaction is over, well or badly."""
+    """Drop deferred writes at the end of a transaction, committed or not."""
     connection.info.pop(_PUT_OFF, None)
 
 
 def latest_sequence(connection: Connection) -> int:
-    """The highest number that is visible; all below it are, too."""
+    """The highest visible number; all below it are visible, too."""
     settle(connection)
-    return connection.execute(_VALUE, {"counter_name": "sequence"}).scalar_one()
+    return _counter(connection, "sequence")
 
 
 def horizon(connection: Connection) -> int:
-    """Deletions up to this number are forgotten: a follower behind it must begin anew."""
-    return connection.execute(_VALUE, {"counter_name": "horizon"}).scalar_one()
+    """The number up to which deletions are forgotten: a follower that is not past it must start over."""
+    return _counter(connection, "horizon")
 
 
 def identity(connection: Connection) -> int:
-    """A random number of this catalogue. A snapshot that names another one belongs to another life."""
-    return connection.execute(_VALUE, {"counter_name": "identity"}).scalar_one()
+    """A random number that identifies this catalogue: a snapshot that names another one is not of it."""
+    return _counter(connection, "identity")
+
+
+def find_uploads_mark(connection: Connection) -> int | None:
+    """The number that marks the folder of this catalogue's uploads; None before the first one."""
+    value: int | None = connection.execute(_VALUE, {"counter_name": "uploads"}).scalar()
+    return value
+
+
+def uploads_mark(connection: Connection, proposed: int) -> int:
+    """The number that marks the folder of this catalogue's uploads: `proposed` if there was none before."""
+    connection.execute(_MARK, {"proposed": proposed})
+    return _counter(connection, "uploads")
+
+
+def forget_uploads_mark(connection: Connection) -> None:
+    """The next upload marks its folder anew."""
+    connection.execute(delete(counter).where(counter.c.name.in_(("uploads", *_VIEWS.values()))))
+
+
+def note_uploads_view(connection: Connection, *, seen: bool) -> None:
+    """A worker sees the folder of uploads now, or does not."""
+    connection.execute(_NOTE, {"counter_name": _VIEWS[seen], "now": int(database_time(connection))})
+
+
+def uploads_view_is_fresh(connection: Connection, *, seen: bool) -> bool:
+    """Whether a worker said so not long ago, so that it need not be said again."""
+    return _age(connection, _VIEWS[seen]) < VIEW_SECONDS / 4
+
+
+def uploads_are_seen(connection: Connection) -> bool | None:
+    """Whether any worker sees the folder of uploads; None where none has looked lately."""
+    if _age(connection, _VIEWS[True]) < VIEW_SECONDS:
+        return True
+    return False if _age(connection, _VIEWS[False]) < VIEW_SECONDS else None
+
+
+def _age(connection: Connection, name: str) -> float:
+    value = connection.execute(_VALUE, {"counter_name": name}).scalar()
+    return math.inf if value is None else database_time(connection) - value
+
+
+def _counter(connection: Connection, name: str) -> int:
+    value: int = connection.execute(_VALUE, {"counter_name": name}).scalar_one()
+    return value
 
 
 def record_deletions(connection: Connection, segment_ids: list[int]) -> None:
@@ -100,7 +162,7 @@ def record_deletions(connection: Connection, segment_ids: list[int]) -> None:
 
 
 def forget_deletions(connection: Connection, up_to: int) -> int:
-    """Drop the tombstones up to this number and move the horizon there; returns how many went."""
+    """Drop the tombstones up to this number and move the horizon there; returns how many were dropped."""
     gone = connection.execute(delete(deletion).where(deletion.c.sequence <= up_to)).rowcount
     if not gone:
         return 0
@@ -110,5 +172,5 @@ def forget_deletions(connection: Connection, up_to: int) -> int:
 
 
 def now_or(now: float | None) -> float:
-    """The caller's clock where it brought one, else the machine's."""
+    """The caller's time (epoch seconds) where it gave one, else the system's."""
     return time.time() if now is None else now

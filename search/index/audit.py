@@ -1,6 +1,6 @@
 """How many of the true neighbours a partition finds, measured on live queries against exact search.
 
-Knows partitions and numbers; who reports them is others' affair.
+Knows partitions and numbers; reporting them is left to the caller.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from search.index.building import DEPTH, held_out, recall
+from search.arrays import Float32Array, Int64Array
 from search.index.protocol import VectorIndex
-from search.results import Signal
+from search.index.stores.ivf_building import DEPTH, held_out, recall
+from search.signals import Signal
 
 SELECTIVITIES = (1.0, 0.5, 0.1, 0.01, 0.001)
 _QUERIES = 32  # enough to see a percent: 320 neighbours
@@ -28,7 +29,7 @@ class RecallRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartitionAudit(msgspec.Struct, frozen=True, kw_only=True):
-    """One partition's account."""
+    """What the audit of one partition found."""
 
     signal: Signal
     vectors: int
@@ -42,7 +43,7 @@ class PartitionAudit(msgspec.Struct, frozen=True, kw_only=True):
 def audit_partitions(
     partitions: Mapping[Signal, VectorIndex], selectivities: Sequence[float] = SELECTIVITIES, seed: int = 0
 ) -> tuple[PartitionAudit, ...]:
-    """All partitions that hold anything. Takes seconds per million rows; searches go on meanwhile."""
+    """Audit every partition that is not empty. Takes seconds per million rows; searches continue meanwhile."""
     return tuple(
         audit(signal, partition, selectivities, seed) for signal, partition in partitions.items() if len(partition)
     )
@@ -51,7 +52,7 @@ def audit_partitions(
 def audit(
     signal: Signal, partition: VectorIndex, selectivities: Sequence[float] = SELECTIVITIES, seed: int = 0
 ) -> PartitionAudit:
-    """Ask what was asked lately, with random filters, one query at a time as searches come."""
+    """Measure recall with recent queries and random filters, one query at a time, as real searches arrive."""
     rng = np.random.default_rng(seed)
     live = partition.live_queries()[-_QUERIES:]
     queries = live if len(live) == _QUERIES else np.concatenate([live, _made_queries(partition, rng)])[:_QUERIES]
@@ -66,27 +67,27 @@ def audit(
     )
 
 
-def _made_queries(partition: VectorIndex, rng: np.random.Generator) -> np.ndarray:
+def _made_queries(partition: VectorIndex, rng: np.random.Generator) -> Float32Array:
     sample = partition.vectors(rng.permutation(partition.ids())[: 4 * _QUERIES])
     return np.concatenate(
         [kind[: _QUERIES // 2] for kind in held_out(sample, np.empty((0, partition.dimension), "f4"))]
     )
 
 
-def _measure(partition: VectorIndex, queries: np.ndarray, share: float, rng: np.random.Generator) -> RecallRow:
+def _measure(partition: VectorIndex, queries: Float32Array, share: float, rng: np.random.Generator) -> RecallRow:
     ids = partition.ids()
     allowed = rng.permutation(ids)[: max(1, round(share * len(ids)))] if share < 1 else None
-    found = np.concatenate([_ask(partition, query, allowed) for query in queries])
+    returned = np.concatenate([_ask(partition, query, allowed) for query in queries])
     truth = partition.truth(queries, DEPTH, allowed)
-    outside = 0 if allowed is None else np.count_nonzero((found >= 0) & ~np.isin(found, allowed))
+    outside = 0 if allowed is None else np.count_nonzero((returned >= 0) & ~np.isin(returned, allowed))
     return RecallRow(
         selectivity=share,
-        recall=recall(truth, found),
+        recall=recall(truth, returned),
         # A file may go between the two searches: only rows that both could see count.
-        returned_too_few=int(np.count_nonzero((found >= 0).sum(axis=1) < (truth >= 0).sum(axis=1))),
+        returned_too_few=int(np.count_nonzero((returned >= 0).sum(axis=1) < (truth >= 0).sum(axis=1))),
         outside_filter=int(outside),
     )
 
 
-def _ask(partition: VectorIndex, query: np.ndarray, allowed: np.ndarray | None) -> np.ndarray:
+def _ask(partition: VectorIndex, query: Float32Array, allowed: Int64Array | None) -> Int64Array:
     return partition.search(query[None], DEPTH, allowed, remember=False)[1]

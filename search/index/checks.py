@@ -1,17 +1,21 @@
-"""What a partition refuses: checks of ids and vectors, the same for every kind of index."""
+"""Checks of the ids and vectors given to a partition, the same for every kind of index."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from search.arrays import BoolArray, Float32Array, FloatArray, Int64Array
 from search.errors import PartitionError
 
 # float16 storage moves a unit row's squared length by less than this.
 _UNIT_TOLERANCE = 0.02
 
 
-def as_rows(vectors: np.ndarray, dimension: int, dtypes: tuple[type, ...], count: int | None = None) -> np.ndarray:
-    """Contiguous float32 rows. float64 is refused because it always is a mistake upstream."""
+def as_rows(vectors: FloatArray, dimension: int, dtypes: tuple[type, ...], count: int | None = None) -> Float32Array:
+    """`(n, dimension)` vectors of one of `dtypes` -> contiguous float32 rows.
+
+    Raises PartitionError for another dtype (float64 always is a mistake upstream), shape or `count`.
+    """
     vectors = np.asarray(vectors)
     if vectors.dtype not in dtypes:
         names = " or ".join(np.dtype(dtype).name for dtype in dtypes)
@@ -23,29 +27,29 @@ def as_rows(vectors: np.ndarray, dimension: int, dtypes: tuple[type, ...], count
     return np.ascontiguousarray(vectors, np.float32)
 
 
-def unit_rows_of(vectors: np.ndarray) -> np.ndarray:
+def unit_rows_of(vectors: Float32Array) -> BoolArray:
     """Which rows have length 1, `(n,) bool`. A row that is not finite has none."""
     squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float32)
     return np.asarray(np.abs(squares - 1) <= _UNIT_TOLERANCE)
 
 
-def require_unit(vectors: np.ndarray) -> None:
-    """Raise PartitionError unless all rows have length 1."""
+def require_unit(vectors: Float32Array) -> None:
+    """Raise PartitionError unless all rows of `(n, d)` have length 1."""
     usable = unit_rows_of(vectors)
     if not usable.all():
         row = int(np.argmin(usable))
         raise PartitionError(f"vector {row} has the length {np.linalg.norm(vectors[row]):.3g}, not 1")
 
 
-def require_direction(vectors: np.ndarray) -> None:
-    """Raise PartitionError if a row is zero or not finite: it has no direction to search in."""
+def require_direction(vectors: Float32Array) -> None:
+    """Raise PartitionError if a row of `(n, d)` is zero or not finite: it has no direction to search in."""
     squares = np.einsum("ij,ij->i", vectors, vectors)
     if not bool(np.all(np.isfinite(squares) & (squares > 0))):
         raise PartitionError("a query vector is zero or not finite")
 
 
-def as_ids(ids: np.ndarray) -> np.ndarray:
-    """`(n,) int64`, none negative."""
+def as_ids(ids: Int64Array) -> Int64Array:
+    """Ids as `(n,) int64`. Raises PartitionError for another shape, a fractional type or a negative id."""
     ids = np.asarray(ids)
     if not len(ids):
         return np.empty(0, np.int64)
@@ -56,16 +60,16 @@ def as_ids(ids: np.ndarray) -> np.ndarray:
     return ids.astype(np.int64, copy=False)
 
 
-def last_of_each(ids: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unique ids; of an id that comes twice, its last row."""
+def last_of_each(ids: Int64Array, vectors: Float32Array) -> tuple[Int64Array, Float32Array]:
+    """Unique ids `(m,)`, ascending, with their rows `(m, d)`; an id that occurs twice has its last row."""
     if len(ids) < 2 or bool(np.all(ids[1:] > ids[:-1])):
         return ids, vectors
     unique, first_from_behind = np.unique(ids[::-1], return_index=True)
     return unique, vectors[len(ids) - 1 - first_from_behind]
 
 
-def padded(scores: np.ndarray, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """`k` columns: -inf and -1 where there are fewer."""
+def padded(scores: Float32Array, ids: Int64Array, k: int) -> tuple[Float32Array, Int64Array]:
+    """Scores and ids `(n, <= k)` -> `(n, k)`, filled up with -inf and -1."""
     missing = k - scores.shape[1]
     if not missing:
         return scores, ids

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from search.index.native import faiss, use_threads
+from search.arrays import Float32Array, Int64Array, IntArray
+from search.index.faiss_setup import faiss, use_threads
 
 _BLOCK_ROWS = 16_384  # rows copied at a time; bounds the memory of the copy
 
 
-def best_rows(queries: np.ndarray, matrix: np.ndarray, k: int, selector: Any = None) -> tuple[np.ndarray, np.ndarray]:
+def best_rows(
+    queries: Float32Array, matrix: Float32Array, k: int, selector: Any = None
+) -> tuple[Float32Array, Int64Array]:
     """Scores and row numbers `(n, k)` of the best rows of `(m, d) float32`, best first."""
     use_threads(len(queries))
     scores, labels = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
@@ -32,20 +35,20 @@ def best_rows(queries: np.ndarray, matrix: np.ndarray, k: int, selector: Any = N
 
 
 def best_of_blocks(
-    queries: np.ndarray, k: int, slots: np.ndarray, rows_of: Callable[[np.ndarray], np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The same among the rows at `slots`, of which `rows_of` makes float32 copies; returns slots."""
-    scores, found = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+    queries: Float32Array, k: int, slots: IntArray, rows_of: Callable[[IntArray], Float32Array]
+) -> tuple[Float32Array, Int64Array]:
+    """As `best_rows`, among the rows at `slots` `(m,)`, of which `rows_of` makes float32 copies; returns slots."""
+    scores, best_slots = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
     for start in range(0, len(slots), _BLOCK_ROWS):
         part = slots[start : start + _BLOCK_ROWS]
         best, places = best_rows(queries, rows_of(part), min(k, len(part)))
-        scores, found = np.concatenate([scores, best], axis=1), np.concatenate([found, part[places]], axis=1)
-        scores, found = keep_best(scores, found, k)
-    return scores, found
+        scores, best_slots = np.concatenate([scores, best], axis=1), np.concatenate([best_slots, part[places]], axis=1)
+        scores, best_slots = keep_best(scores, best_slots, k)
+    return scores, best_slots
 
 
-def keep_best(scores: np.ndarray, labels: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `k` highest scores of each row with their labels, best first; equal scores by label."""
+def keep_best(scores: Float32Array, labels: Int64Array, k: int) -> tuple[Float32Array, Int64Array]:
+    """The `k` highest scores of each row of `(n, m)` with their labels, best first; equal scores by label."""
     if scores.shape[1] > k:
         kept = np.argpartition(-scores, k - 1, axis=1)[:, :k]
         scores, labels = np.take_along_axis(scores, kept, 1), np.take_along_axis(labels, kept, 1)

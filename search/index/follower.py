@@ -1,7 +1,7 @@
-"""Keeps the partitions of one space equal to the catalogue: opens what was kept, then tails what changes.
+"""Keeps the partitions of one space equal to the catalogue: opens the last snapshots, then tails changes.
 
-Every process has its own follower. It knows the catalogue's sequence numbers and a keeper of partitions; it
-knows nothing of queries. What is kept is a cache: if it is damaged, too old or of another catalogue, it is
+Every process has its own follower. It knows the catalogue's sequence numbers and the storage of partitions; it
+knows nothing of queries. Snapshots are a cache: one that is damaged, too old or of another catalogue is
 rebuilt from the catalogue alone.
 """
 
@@ -22,17 +22,17 @@ from search.catalog.sequence import horizon, identity, latest_sequence
 from search.catalog.spaces import list_spaces
 from search.errors import MedleyError, PartitionError
 from search.index.checks import unit_rows_of
-from search.index.keepers import make_keeper
-from search.index.native import set_threads
+from search.index.faiss_setup import set_threads
+from search.index.partition_storage import open_partition_storage
 from search.index.protocol import VectorIndex
-from search.results import Signal
 from search.settings import Settings
+from search.signals import Signal
 
 _log = logging.getLogger(__name__)
 
-_FETCH_ROWS = 8192
+FETCH_ROWS = 8192
 # Reading rows from the catalogue takes microseconds each: below this a snapshot saves no one's time.
-_PUBLISH_ROWS = 2000
+PUBLISH_ROWS = 2000
 _PUBLISH_SHARE = 0.05
 _PUBLISH_SECONDS = 60.0  # between two snapshots of a partition while running
 
@@ -51,29 +51,40 @@ class Follower:
         self._space = space
         self._poll_seconds = settings.poll_seconds
         self._dimensions = dict(dimensions)
-        self._keeper = make_keeper(settings, space.fingerprint)
+        self._storage = open_partition_storage(settings, space.fingerprint)
         self._tracks: dict[Signal, _Track] = {}
         self._catching_up = threading.Lock()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._owner = ""  # of our snapshots: the space in this very catalogue; known once connected
+        self._owner = ""  # of our snapshots: the space in this particular catalogue; known once connected
         self.problem: str | None = None  # why the last poll failed, for readiness checks
+        self._out_of_reach: str | None = None  # what the partitions' storage said when it did not answer
 
     @property
     def partitions(self) -> Mapping[Signal, VectorIndex]:
-        """What to search now; nothing before the first catching up. Ask anew for every search: a rebuild
-        replaces partitions."""
+        """The partition of each signal; empty before the first `catch_up`.
+
+        Read it anew for every search: a rebuild replaces partitions. Raises PartitionError while what holds them does
+        not answer, at once: a search must not wait for it.
+        """
+        if self._out_of_reach:
+            raise PartitionError(self._out_of_reach)
         return {signal: track.partition for signal, track in self._tracks.items()}
 
     @property
     def sequence(self) -> int:
-        """All changes up to this number are searchable."""
+        """The number up to which all changes are searchable."""
         return min((track.sequence for track in self._tracks.values()), default=0)
+
+    @property
+    def unsaved(self) -> Mapping[Signal, int]:
+        """How many changes each partition has seen since its last snapshot."""
+        return {signal: track.unsaved for signal, track in self._tracks.items()}
 
     def start(self) -> None:
         """Catch up once, in the calling thread, then follow in the background."""
-        self.catch_up()
+        self.try_to_catch_up()
         if not self._threads:
             for work in (self._run, self._tend):
                 thread = threading.Thread(target=work, name=f"follower-{self._space.name}", daemon=True)
@@ -81,7 +92,7 @@ class Follower:
                 thread.start()
 
     def stop(self) -> None:
-        """Stop following, and leave snapshots behind if enough changed."""
+        """Stop following, and write snapshots if enough changed."""
         self._stopping.set()
         for thread in self._threads:
             thread.join()
@@ -92,14 +103,14 @@ class Follower:
             _log.warning("no snapshot of %s: %s", self._space.name, error)
 
     def catch_up(self) -> int:
-        """Apply what happened in the catalogue until now; the sequence number reached. Raises CatalogError."""
+        """Apply all changes in the catalogue so far; returns the sequence number reached. Raises CatalogError."""
         # One state of the catalogue for all of it, so that additions and deletions agree.
         with self._catching_up, self._database.read() as connection:
             owner = f"{self._space.fingerprint} {self._space.id} {identity(connection)}"
             if owner != self._owner:
                 # The first time; or someone restored a backup under us, and numbers mean something else now.
+                self._tracks = self._open(connection, owner)
                 self._owner = owner
-                self._tracks = self._open(connection)
             latest = latest_sequence(connection)
             for signal, track in self._tracks.items():
                 if track.sequence != latest:
@@ -108,8 +119,21 @@ class Follower:
             self._changed.notify_all()
         return latest
 
+    def try_to_catch_up(self) -> None:
+        """The same, unless the partitions' storage is down, as `problem` says then.
+
+        Raises CatalogError, PartitionError, SettingsError.
+        """
+        try:
+            self._reach_storage()
+        except PartitionError as error:
+            _log.warning("the partitions of %s can't be opened: %s", self._space.name, error)
+            self.problem = str(error)
+        else:
+            self.catch_up()
+
     def wait_for(self, sequence: int, timeout: float) -> bool:
-        """Wait until everything up to `sequence` is searchable; False when `timeout` seconds were too few."""
+        """Wait until everything up to `sequence` is searchable; False if that takes more than `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: self.sequence >= sequence, timeout)
 
@@ -120,6 +144,7 @@ class Follower:
     def _run(self) -> None:
         while not self._stopping.wait(self._poll_seconds):
             try:
+                self._reach_storage()
                 self.catch_up()
                 self._publish(lambda track: self._worth_saving(track) and track.age_seconds > _PUBLISH_SECONDS)
                 self.problem = None
@@ -129,8 +154,17 @@ class Follower:
                     _log.warning("the partitions of %s can't follow the catalogue: %s", self._space.name, error)
                 self.problem = str(error)
 
+    def _reach_storage(self) -> None:
+        try:
+            self._storage.check()
+        except PartitionError as error:
+            self._out_of_reach = str(error)
+            self._owner = ""  # when it is back, the partitions are opened anew
+            raise
+        self._out_of_reach = None
+
     def _tend(self) -> None:
-        """Building lists takes minutes for millions of rows: beside following, not in between."""
+        """Build lists in a thread of their own: for millions of rows that takes minutes."""
         while not self._stopping.wait(self._poll_seconds):
             for signal, track in self._tracks.items():
                 if not track.partition.needs_tending():
@@ -143,26 +177,26 @@ class Follower:
                     _log.warning("the partition of %s stays as it is: %s", signal, error)
                     self._stopping.wait(_PUBLISH_SECONDS)
 
-    def _open(self, connection: Connection) -> dict[Signal, _Track]:
+    def _open(self, connection: Connection, owner: str) -> dict[Signal, _Track]:
         oldest, newest = horizon(connection), latest_sequence(connection)
         tracks = {}
         for signal, dimension in self._dimensions.items():
-            partition, sequence = self._keeper.open(signal, self._owner) or (None, 0)
+            partition, sequence = self._storage.open(signal, owner) or (None, 0)
             if partition is not None and not (partition.dimension == dimension and oldest <= sequence <= newest):
                 _log.warning("rebuilding the partition of %s: it stands at %d of %d", signal, sequence, newest)
                 partition, sequence = None, 0
             if partition is None:
-                partition = self._keeper.begin(signal, dimension)
+                partition = self._storage.begin(signal, dimension)
             tracks[signal] = _Track(partition, sequence)
         return tracks
 
     def _advance(self, connection: Connection, signal: Signal, track: _Track, latest: int) -> None:
         partition, after = track.partition, track.sequence
-        # Deletions that we missed are forgotten, or the catalogue went back to an older state: begin anew,
+        # Deletions that we missed are forgotten, or the catalogue went back to an older state: start over,
         # beside the old partition, which serves until the new one is complete.
         if len(partition) and not horizon(connection) <= after <= latest:
             _log.warning("rebuilding the partition of %s: it stands at %d of %d", signal, after, latest)
-            partition = self._keeper.begin(signal, partition.dimension)
+            partition = self._storage.begin(signal, partition.dimension)
         if not len(partition):
             after = 0
         # Deletions first: a file that went and came back has a tombstone, and then its vectors again.
@@ -174,7 +208,7 @@ class Follower:
     def _remove(self, connection: Connection, partition: VectorIndex, after: int) -> int:
         removed = 0
         while True:
-            sequences, ids = deletions_after(connection, after, _FETCH_ROWS)
+            sequences, ids = deletions_after(connection, after, FETCH_ROWS)
             if not len(ids):
                 return removed
             removed += partition.remove(ids)
@@ -183,19 +217,20 @@ class Follower:
     def _add(self, connection: Connection, partition: VectorIndex, signal: Signal, after: int) -> int:
         added = 0
         while True:
-            ids, sequences, vectors = embeddings_after(connection, self._space.id, signal, after, _FETCH_ROWS)
+            ids, sequences, vectors = embeddings_after(connection, self._space.id, signal, after, FETCH_ROWS)
             if not len(ids):
                 return added
             usable = unit_rows_of(vectors)
-            if not usable.all():
+            # A row of zeros is of a text that means nothing to the space: it is left out on purpose.
+            if damaged := np.count_nonzero(~usable & vectors.any(axis=1)):
                 # One bad row must not hold up a library.
-                _log.warning("%d vectors of %s are no unit vectors: left out", np.count_nonzero(~usable), signal)
+                _log.warning("%d vectors of %s are not unit vectors: left out", damaged, signal)
             partition.add(ids[usable], vectors[usable])
             added += len(ids)
             after = int(sequences[-1])
 
     def _worth_saving(self, track: _Track) -> bool:
-        least = 1 if self._keeper.cheap else max(_PUBLISH_ROWS, _PUBLISH_SHARE * len(track.partition))
+        least = 1 if self._storage.cheap else max(PUBLISH_ROWS, _PUBLISH_SHARE * len(track.partition))
         return track.unsaved >= least
 
     def _publish(self, wanted: Callable[[_Track], bool]) -> None:
@@ -211,13 +246,13 @@ class Follower:
     def _save(self, signal: Signal, track: _Track) -> None:
         with self._catching_up:
             track.saved_at = time.monotonic()
-            self._keeper.save(signal, track.partition, self._owner, track.sequence)
+            self._storage.save(signal, track.partition, self._owner, track.sequence)
             track.unsaved = 0
 
 
 @dataclass
 class _Track:
-    """How far one partition has come."""
+    """A partition, and how far in the catalogue's changes it is."""
 
     partition: VectorIndex
     sequence: int = 0

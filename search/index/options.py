@@ -6,15 +6,17 @@ from pathlib import Path
 
 import msgspec
 
+from search.index.gpu import Gpu
 from search.index.planner import Planner, plan_lists
 
 
 class PartitionOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How partitions are kept. The defaults are exact whatever the size."""
+    """How partitions are kept. With the defaults they are exact at any size."""
 
     ivf_threshold: int | None = None  # rows above which `tend` builds lists; None: never
     plan: Planner = plan_lists
-    device: str = ""  # where exact search runs: a torch device, or empty for FAISS on the CPU
+    gpu: Gpu | None = None  # where searches run; None: the CPU
+    gpu_ivf_threshold: int | None = None  # as `ivf_threshold`, while the rows lie on GPUs
     folder: Path | None = None  # for exact rows on disk; None: the system's temporary folder
 
 

@@ -1,11 +1,12 @@
 """The vectors of one signal in one space, searchable while they change.
 
-Checks what comes in, lets many searches or one change run at a time, and knows the snapshot file. Ids are
+Checks what it is given, lets many searches or one change run at a time, and knows the snapshot file. Ids are
 segment ids. Knows neither the catalogue nor what a vector means.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,20 +16,25 @@ from typing import Any, Self
 
 import numpy as np
 
+from search.arrays import BoolArray, Float32Array, FloatArray, Int64Array
 from search.errors import PartitionError
-from search.index.building import DEPTH, Cancelled, build_lists, held_out, measured_tuning, sample_size
 from search.index.checks import as_ids, as_rows, last_of_each, padded, require_direction, require_unit
-from search.index.device import DeviceStore
 from search.index.exact import best_rows, keep_best
-from search.index.flat import FlatStore
-from search.index.ivf import IvfStore
+from search.index.filter_cache import FilterCache
+from search.index.gpu import DeviceError
 from search.index.locks import ReadWriteLock
 from search.index.options import EXACT, PartitionOptions
 from search.index.planner import Lists, are_stale, wants_lists
-from search.index.resolving import Resolver
-from search.index.slots import ABSENT
-from search.index.snapshot import Tuning, read_snapshot, write_snapshot
-from search.index.store import Store
+from search.index.stores.flat import FlatStore
+from search.index.stores.gpu_flat import GpuStore
+from search.index.stores.gpu_ivf import GpuIvfStore
+from search.index.stores.ivf import IvfStore
+from search.index.stores.ivf_building import DEPTH, Cancelled, build_lists, held_out, measured_tuning, sample_size
+from search.index.stores.slots import ABSENT
+from search.index.stores.snapshot import Tuning, read_snapshot, write_snapshot
+from search.index.stores.store import Store
+
+_log = logging.getLogger(__name__)
 
 # Rows written under one lock: two tenths of a millisecond, so that searches hardly notice.
 _WRITE_ROWS = 128
@@ -45,12 +51,13 @@ class Partition:
 
     def __init__(self, dimension: int, options: PartitionOptions = EXACT) -> None:
         self._options = options
+        self._too_large_for_gpu = False  # a card failed to hold the rows as they are
         self._store: Store[Any] = self._flat(dimension)
         self._lock = ReadWriteLock()
         self._writer = threading.Lock()  # one change at a time; searches go on until it publishes
-        self._touched: list[np.ndarray] | None = None  # ids that changed while a new store is being built
-        self._filters = Resolver()
-        self._live: deque[np.ndarray] = deque(maxlen=_LIVE_QUERIES)
+        self._touched: list[Int64Array] | None = None  # ids that changed while a new store is being built
+        self._filters = FilterCache()
+        self._live: deque[Float32Array] = deque(maxlen=_LIVE_QUERIES)
         self._untuned = 0  # queries since the number of probed lists was last measured
         self._tune_after = _LIVE_QUERIES
 
@@ -78,25 +85,25 @@ class Partition:
         store = self._store
         return store.lists if isinstance(store, IvfStore) else None
 
-    def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
+    def add(self, ids: Int64Array, vectors: FloatArray) -> None:
         """Add `(n, d)` float16 or float32 unit rows under `(n,)` ids; an id that is held is replaced.
 
         Where an id comes twice its last row wins. Raises PartitionError.
         """
         ids = as_ids(ids)
-        vectors = as_rows(vectors, self.dimension, (np.float16, np.float32), len(ids))
-        require_unit(vectors)
-        ids, vectors = last_of_each(ids, vectors)
+        rows = as_rows(vectors, self.dimension, (np.float16, np.float32), len(ids))
+        require_unit(rows)
+        ids, rows = last_of_each(ids, rows)
         with self._writer:
             self._touch(ids)
             for start in range(0, len(ids), _WRITE_ROWS):
                 part = slice(start, start + _WRITE_ROWS)
-                prepared = self._store.prepare(vectors[part])
+                prepared = self._store.prepare(rows[part])
                 with self._changing():
-                    self._store.place(ids[part], vectors[part], prepared)
+                    self._store.place(ids[part], rows[part], prepared)
 
-    def remove(self, ids: np.ndarray) -> int:
-        """Drop ids; those that are not held don't matter. Returns how many were."""
+    def remove(self, ids: Int64Array) -> int:
+        """Drop ids `(n,)`; ids that are not held are ignored. Returns how many were held."""
         ids = np.unique(as_ids(ids))
         with self._writer:
             self._touch(ids)
@@ -105,12 +112,12 @@ class Partition:
 
     def search(
         self,
-        queries: np.ndarray,
+        queries: Float32Array,
         k: int,
-        allowed: np.ndarray | None = None,
+        allowed: Int64Array | None = None,
         exact: bool = False,
         remember: bool = True,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Float32Array, Int64Array]:
         """The best `k` per query, among `allowed` ids if given: scores `(n, k) float32`, ids `(n, k) int64`.
 
         Best first; where fewer exist, -inf and -1 fill up. Queries are `(n, d) float32`. `exact` forbids
@@ -128,38 +135,38 @@ class Partition:
             wanted = min(k, self._store.count if slots is None else len(slots))
             if not wanted or not len(queries):
                 return padded(np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64), k)
-            scores, found = self._store.search(queries, wanted, slots, exact)
-            ids = self._store.ids_at(found)
+            scores, best_slots = self._store.search(queries, wanted, slots, exact)
+            ids = self._store.ids_at(best_slots)
         return padded(*keep_best(scores, ids, wanted), k)
 
-    def score(self, query: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    def score(self, query: Float32Array, ids: Int64Array) -> Float32Array:
         """Exact scores `(n,) float32` of ids against one `(d,) float32` query; -inf for ids not held."""
         query = as_rows(np.asarray(query)[None], self.dimension, (np.float32,))[0]
         rows, held = self._rows(as_ids(ids))
         return np.where(held, rows @ query, np.float32(-np.inf))
 
-    def vectors(self, ids: np.ndarray) -> np.ndarray:
+    def vectors(self, ids: Int64Array) -> Float32Array:
         """Stored rows `(n, d) float32` of ids; zeros for ids not held."""
         return self._rows(as_ids(ids))[0]
 
-    def ids(self) -> np.ndarray:
+    def ids(self) -> Int64Array:
         """All ids, `(n,) int64`, in no order."""
         with self._lock.read():
             return self._store.ids
 
-    def live_queries(self) -> np.ndarray:
+    def live_queries(self) -> Float32Array:
         """The latest queries, `(n, d) float32`: what audits and tuning sample."""
         live = list(self._live)
         return np.stack(live) if live else np.empty((0, self.dimension), np.float32)
 
     def save(self, path: Path, fingerprint: str = "", sequence: int = 0) -> None:
-        """Publish a snapshot by an atomic rename. Searches go on; changes wait."""
+        """Write a snapshot and publish it by an atomic rename. Searches continue; changes wait."""
         with self._writer:
             write_snapshot(path, fingerprint, sequence, self._store.contents())
 
     @classmethod
     def load(cls, path: Path, fingerprint: str = "", options: PartitionOptions = EXACT) -> tuple[Self, int]:
-        """Open a snapshot: the partition, and the sequence number it stands at.
+        """Open a snapshot: the partition, and the sequence number that it has reached.
 
         Raises PartitionError when it is absent, damaged, or of another space.
         """
@@ -172,17 +179,22 @@ class Partition:
             store.adopt(contents.ids, contents.rows)
             partition._store = store
         else:
-            partition._store = IvfStore.over(contents, options.folder, options.plan)
+            if options.gpu is None:
+                partition._store = IvfStore.over(contents, options.folder, options.plan)
+            else:
+                on_gpu = GpuIvfStore.over(contents, options.folder, options.plan)
+                on_gpu.upload(options.gpu)
+                partition._store = on_gpu
         return partition, header.sequence
 
     def needs_tending(self) -> bool:
-        """Whether the rows have outgrown, or no longer fill, the store they are in, or it knows old queries only."""
+        """Whether `tend` would move the rows: the store is too small or too large for them, or tuned to old queries."""
         return self._needs_store() or (self.approximate and self._untuned >= self._tune_after)
 
     def tend(self, cancelled: Callable[[], bool] = lambda: False) -> None:
         """Move the rows into the store that fits them now, tuned to the latest queries.
 
-        Slow; searches and changes go on meanwhile.
+        Slow; searches and changes continue meanwhile.
         """
         if self._needs_store():
             self._rebuild(cancelled)
@@ -193,15 +205,17 @@ class Partition:
             self._tune_after *= 4
             self._tune(store)
 
-    def truth(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> np.ndarray:
-        """Ids `(n, k) int64` as an exact search finds them, read in pieces that hold up nobody. Slow."""
+    def truth(self, queries: Float32Array, k: int, allowed: Int64Array | None = None) -> Int64Array:
+        """Ids `(n, k) int64` as an exact search finds them, in pieces that delay no other search. Slow."""
         ids = self.ids() if allowed is None else np.intersect1d(self.ids(), as_ids(allowed))
-        scores, found = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        scores, best_ids = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         for part, rows in self._blocks(ids):
-            best, places = best_rows(queries, rows, min(k, len(part))) if len(part) else (scores[:, :0], found[:, :0])
-            scores, found = np.concatenate([scores, best], axis=1), np.concatenate([found, part[places]], axis=1)
-            scores, found = keep_best(scores, found, k)
-        return padded(scores, found, k)[1]
+            best, places = (
+                best_rows(queries, rows, min(k, len(part))) if len(part) else (scores[:, :0], best_ids[:, :0])
+            )
+            scores, best_ids = np.concatenate([scores, best], axis=1), np.concatenate([best_ids, part[places]], axis=1)
+            scores, best_ids = keep_best(scores, best_ids, k)
+        return padded(scores, best_ids, k)[1]
 
     def _tune(self, store: IvfStore) -> None:
         sample = np.random.default_rng(0).permutation(self.ids())[:_LIVE_QUERIES]
@@ -209,25 +223,25 @@ class Partition:
         kinds = held_out(rows[held], self.live_queries())
         k = min(DEPTH, len(self))
 
-        def probe(queries: np.ndarray, tuning: Tuning) -> np.ndarray:
-            found = []
+        def probe(queries: Float32Array, tuning: Tuning) -> Int64Array:
+            neighbours = []
             for start in range(0, len(queries), _PROBED_AT_ONCE):
                 with self._lock.read():
                     slots = store.probe(queries[start : start + _PROBED_AT_ONCE], k, tuning)[1]
-                    found.append(np.where(slots == ABSENT, ABSENT, store.ids_at(slots)))
-            return np.concatenate(found)
+                    neighbours.append(np.where(slots == ABSENT, ABSENT, store.ids_at(slots)))
+            return np.concatenate(neighbours)
 
-        def depths(queries: np.ndarray, found: np.ndarray) -> np.ndarray:
+        def depths(queries: Float32Array, neighbours: Int64Array) -> Int64Array:
             with self._lock.read():
-                return store.depths(queries, store.slots_of(found))
+                return store.depths(queries, store.slots_of(neighbours))
 
-        def truth(queries: np.ndarray, left: np.ndarray | None) -> np.ndarray:
+        def truth(queries: Float32Array, left: Int64Array | None) -> Int64Array:
             return self.truth(queries, k, left)
 
         store.tuning = measured_tuning(store.tuning, store.lists.count, kinds, self.ids(), truth, probe, depths)
 
     def _needs_store(self) -> bool:
-        return self._wants_lists() != self.approximate or (self.approximate and self._is_stale())
+        return self._wants_lists() != self.approximate or self._is_stale()
 
     def _rebuild(self, cancelled: Callable[[], bool]) -> None:
         with self._writer:
@@ -245,48 +259,82 @@ class Partition:
             self._touched = None
 
     def _flat(self, dimension: int) -> FlatStore:
-        return DeviceStore(dimension, self._options.device) if self._options.device else FlatStore(dimension)
+        gpu = self._options.gpu
+        if gpu is None or self._too_large_for_gpu:
+            return FlatStore(dimension)
+        try:
+            return GpuStore(dimension, gpu)
+        except DeviceError as error:
+            _log.warning("a partition is searched on the CPU: %s", error)
+            self._too_large_for_gpu = True
+            return FlatStore(dimension)
 
     def _wants_lists(self) -> bool:
-        return wants_lists(len(self), self._options.ivf_threshold, self.approximate)
+        options, store = self._options, self._store
+        if isinstance(store, GpuStore) and not store.on_device:
+            self._too_large_for_gpu = True
+        on_gpu = options.gpu is not None and not self._too_large_for_gpu
+        threshold = options.gpu_ivf_threshold if on_gpu else options.ivf_threshold
+        return wants_lists(len(self), threshold, self.approximate)
 
     def _is_stale(self) -> bool:
         store = self._store
-        return isinstance(store, IvfStore) and are_stale(store.count, store.extent, store.tuning.trained_rows)
+        if isinstance(store, IvfStore):
+            return are_stale(store.count, store.extent, store.tuning.trained_rows)
+        return isinstance(store, GpuStore) and store.on_device and are_stale(store.count, store.positions, store.count)
 
-    def _build(self, ids: np.ndarray, cancelled: Callable[[], bool]) -> Store[Any]:
+    def _build(self, ids: Int64Array, cancelled: Callable[[], bool]) -> Store[Any]:
         if not self._wants_lists():
-            store = self._flat(self.dimension)
-            for part, rows in self._blocks(ids):
-                store.prepare(rows)
-                store.place(part, rows, None)
+            store = self._filled_flat(ids)
+            old = self._store
+            if isinstance(store, GpuStore) and not store.on_device and isinstance(old, GpuStore) and old.on_device:
+                # Both together were too much; the CPU answers until the new one is there.
+                old.release()
+                store = self._filled_flat(ids)
             return store
         sample = np.random.default_rng(0).permutation(ids)[: sample_size(len(ids))]
         rows, held = self._rows(sample)
 
+        options = self._options
+
         def empty_store(index: Any, tuning: Tuning) -> IvfStore:
-            return IvfStore(index, tuning, self._options.folder, self._options.plan)
+            kind = IvfStore if options.gpu is None else GpuIvfStore
+            return kind(index, tuning, options.folder, options.plan)
 
-        return build_lists(rows[held], len(ids), self._blocks(ids), self.live_queries(), empty_store, cancelled)
+        built = build_lists(rows[held], len(ids), self._blocks(ids), self.live_queries(), empty_store, cancelled)
+        if isinstance(built, GpuIvfStore) and options.gpu is not None:
+            old = self._store
+            if isinstance(old, GpuStore | GpuIvfStore):
+                # Lists are wanted where rows are many: the cards may not hold them twice.
+                old.release()
+            built.upload(options.gpu)
+        return built
 
-    def _blocks(self, ids: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _filled_flat(self, ids: Int64Array) -> FlatStore:
+        store = self._flat(self.dimension)
+        for part, rows in self._blocks(ids):
+            store.prepare(rows)
+            store.place(part, rows, None)
+        return store
+
+    def _blocks(self, ids: Int64Array) -> Iterator[tuple[Int64Array, Float32Array]]:
         for start in range(0, len(ids), _BLOCK_ROWS):
             part = ids[start : start + _BLOCK_ROWS]
             rows, held = self._rows(part)
             yield part[held], rows[held]
 
-    def _replay(self, store: Store[Any], touched: np.ndarray) -> None:
-        """What changed while `store` was being built is taken from the old one."""
+    def _replay(self, store: Store[Any], touched: Int64Array) -> None:
+        """Copy what changed while `store` was being built from the old one."""
         store.drop(touched)
         for part, rows in self._blocks(touched):
             store.place(part, rows, store.prepare(rows))
 
-    def _touch(self, ids: np.ndarray) -> None:
+    def _touch(self, ids: Int64Array) -> None:
         if self._touched is not None:
             self._touched.append(ids)
 
-    def _rows(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of ids, zeros where not held; and which are held."""
+    def _rows(self, ids: Int64Array) -> tuple[Float32Array, BoolArray]:
+        """Rows `(n, d) float32` of ids, zeros where not held; and which are held, `(n,) bool`."""
         out = np.zeros((len(ids), self.dimension), np.float32)
         with self._lock.read():
             slots = self._store.slots_of(ids)
@@ -296,7 +344,7 @@ class Partition:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Alone with the store."""
+        """Hold the store exclusively; what was cached about filters is dropped."""
         with self._lock.write():
             self._filters.forget()
             yield

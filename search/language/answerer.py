@@ -10,33 +10,38 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
-from search.language import composing, embedded, evidence, prompts
-from search.language.citations import EmbedTexts, Grounding, gives_orders, without_marks
-from search.language.composing import Sentence
+from search.language import embedded_model, evidence, extractive_answers, prompts
+from search.language.citations import EmbedTexts, Grounding, gives_orders, told_by_words, without_marks
 from search.language.conversation import Conversation
 from search.language.evidence import Origin, Span
-from search.language.llm import LanguageModel, Limits
-from search.language.pictures import PictureReader
-from search.language.rewriting import QuestionPlan, Want, plan_question
-from search.language.weighing import Weighing
-from search.language.wording import content, overlap, sentences
-from search.results import Answer, Citation, Hit, Signal
+from search.language.extractive_answers import Sentence
+from search.language.lexical import sentences
+from search.language.llm import LanguageModel, Limits, Piece, Prompt
+from search.language.looking import Looker, asks_to_look
+from search.language.picture_captions import PictureReader
+from search.language.prompt_pictures import PromptPicture, PromptPictures
+from search.language.question_planning import AnswerType, QuestionPlan
+from search.language.reading.value_types import ValueType
+from search.language.span_scoring import ScoredSpan, SpanScorer
+from search.results import Answer, Citation, Hit
+from search.runtime import tracing
+from search.signals import Sense
 
 MIN_RELEVANCE = 0.5  # of a hit whose file facts are told
-# Of a picture that is shown to who asks for pictures. Fitted on the validation questions of benchmarks/answers.py: with
-# 0.1 a tenth of what is there is denied, with 0.2 more than a quarter; of what is not there 0.90 and 0.94.
-FAINTLY_SEEN = 0.1
+# Of a picture that is shown in answer to a question for pictures. Fitted on the validation questions of
+# benchmarks/answer_lines.py: the best picture of what is not there has at most 0.045.
+FAINTLY_SEEN = 0.06
 SURELY_SEEN = 0.8  # relevance of a picture that answers a question which may be about something else than pictures
 MIN_IMPRESSION = 0.35  # nats a token that a picture must add to its own description
 MAX_DESCRIBED = 2
 FAINTEST = 0.2  # share of the threshold that a span needs to be shown to a larger model
 MAX_SOURCES = 8  # in the prompt of a larger model
 MAX_ANSWER_TOKENS = 200
-_SIGHTS = (Signal.IMAGE, Signal.FRAME, Signal.SOUND)
+
+_NEVER_SEEN = frozenset(ValueType) - {ValueType.PERSON, ValueType.PLACE, ValueType.COLOUR}
 
 
 class SourcesEvent(Struct, frozen=True, tag="sources"):
@@ -68,43 +73,49 @@ class Answerer:
         model: LanguageModel,
         embed: EmbedTexts,
         space: str,
+        scorer: SpanScorer,
         reader: PictureReader | None = None,
-        weighing: Weighing | None = None,
         grounding: Grounding | None = None,
+        looker: Looker | None = None,
+        pictures: PromptPictures | None = None,
     ) -> None:
+        """`pictures`: those that a model that sees is shown."""
         self._model = model
+        self._pictures = pictures
         self._space = space
-        self._weighing = weighing or Weighing(model, embed)
+        self._scorer = scorer
         self._grounding = grounding or Grounding(model, embed)
         self._reader = reader
+        self._looker = looker
 
     def answer(
         self,
-        question: str,
+        plan: QuestionPlan,
         hits: Sequence[Hit],
         vectors: Mapping[int, np.ndarray],
         conversation: Conversation | None = None,
+        details: Mapping[int, bytes] | None = None,
     ) -> Answer:
-        """The answer from `hits`. `vectors`: `(d,) float32` by segment id, where known."""
-        for event in self.stream(question, hits, vectors, conversation):
+        """The answer from `hits`. By segment id, where known: `vectors`, `(d,) float32`; `details` of the catalogue."""
+        for event in self.stream(plan, hits, vectors, conversation, details):
             if isinstance(event, AnswerEvent):
                 return event.answer
         raise AssertionError("a stream ends with its answer")
 
     def stream(
         self,
-        question: str,
+        plan: QuestionPlan,
         hits: Sequence[Hit],
         vectors: Mapping[int, np.ndarray],
         conversation: Conversation | None = None,
+        details: Mapping[int, bytes] | None = None,
     ) -> Iterator[Event]:
-        """Sources, then sentences as they pass the check, then the whole answer."""
+        """Sources, then sentences as they pass the check, then the whole answer. As `answer` otherwise."""
         started = time.perf_counter()
-        plan = plan_question(question, conversation)
         yield SourcesEvent(tuple(hits))
         citations: list[Citation] = []
         texts: list[str] = []
-        for sentence in self._sentences(plan, hits, vectors):
+        for sentence in self._sentences(plan, hits, vectors, details or {}):
             citation = _cited(sentence, citations)
             texts.append(f"{sentence.words} [{citation.number}]")
             yield TextEvent(texts[-1])
@@ -113,7 +124,7 @@ class Answerer:
         segments = tuple(dict.fromkeys(citation.segment_id for citation in citations))
         yield AnswerEvent(
             Answer(
-                question=question,
+                question=plan.asked,
                 answer=answer,
                 found=bool(citations),
                 citations=tuple(citations),
@@ -126,81 +137,128 @@ class Answerer:
         )
 
     def _sentences(
-        self, plan: QuestionPlan, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]
+        self,
+        plan: QuestionPlan,
+        hits: Sequence[Hit],
+        vectors: Mapping[int, np.ndarray],
+        details: Mapping[int, bytes],
     ) -> Iterator[Sentence]:
         if not hits:
             return
-        if plan.want.is_fact:
-            yield from composing.from_facts(plan, _named_first(plan, hits), MIN_RELEVANCE)
-        elif plan.want is Want.COUNT:
-            yield from composing.from_count(plan, hits, FAINTLY_SEEN)
-        elif self._model.name == embedded.NAME:
-            yield from self._quoted(plan, hits, vectors)
-        else:
-            yield from self._written(plan, hits, vectors)
+        if plan.want is AnswerType.COUNT:
+            yield from extractive_answers.from_count(plan, hits, FAINTLY_SEEN)
+            return
+        if plan.want.is_fact and (facts := extractive_answers.from_facts(plan, hits, MIN_RELEVANCE)):
+            yield from facts
+            return
+        spans = evidence.spoken_spans(plan.question, hits, details)
+        with tracing.span("weigh sentences", sentences=len(spans)):
+            scored = self._scorer.weigh(plan.question, spans, plan.expects)
+        if plan.want is AnswerType.MOMENT:
+            scored = extractive_answers.mentions_first(plan, scored)
+        said = False
+        if self._model.name != embedded_model.NAME:
+            for sentence in self._written(plan, hits, vectors, scored):
+                said = True
+                yield sentence
+        if not said:
+            yield from self._quoted(plan, hits, vectors, scored)
 
-    def _quoted(self, plan: QuestionPlan, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]) -> Iterator[Sentence]:
-        if begun := composing.from_reading(plan, hits):
-            yield from begun
-            return
-        spans = evidence.spoken_spans(plan.question, hits)
-        weighed = self._weighing.weigh(plan.question, spans)
-        threshold = self._weighing.weights.threshold
-        if plan.want is not Want.SEEN and (said := composing.from_words(plan, weighed, threshold)):
-            yield from said
-            return
-        if sights := self._sights(plan, hits, vectors):
-            yield from sights
-        else:
-            yield from composing.from_words(plan, weighed, threshold)
+    def _quoted(
+        self,
+        plan: QuestionPlan,
+        hits: Sequence[Hit],
+        vectors: Mapping[int, np.ndarray],
+        scored: Sequence[ScoredSpan],
+    ) -> list[Sentence]:
+        """The sources' own words, or the pictures or sounds that match: what was asked for comes first."""
+        if begun := extractive_answers.from_reading(plan, hits):
+            return begun
+        said = extractive_answers.from_words(plan, scored, self._scorer.threshold(plan.question))
+        if plan.only:
+            return self._sights(plan, hits, vectors) or said
+        return said or self._sights(plan, hits, vectors)
 
     def _sights(self, plan: QuestionPlan, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]) -> list[Sentence]:
         """Pictures and sounds that match. Not for questions about words: those a picture can't answer."""
-        if plan.want in (Want.SPOKEN, Want.WRITTEN, Want.MOMENT):
+        looks = self._looker is not None and asks_to_look(plan.question)
+        of_words = plan.want in (AnswerType.SPOKEN, AnswerType.WRITTEN, AnswerType.MOMENT) or plan.want.is_fact
+        if of_words or (plan.expects in _NEVER_SEEN and not looks):
             return []
-        least = FAINTLY_SEEN if plan.want is Want.SEEN else SURELY_SEEN
-        seen = [hit for hit in hits if hit.relevance >= least and _sight(hit)]
-        shown = composing.sure_or_near(seen)[: composing.MAX_SENTENCES]
-        return composing.from_sights(list(zip(shown, self._impressions(shown, vectors), strict=True)))
+        asked = looks or plan.want in (AnswerType.SEEN, AnswerType.HEARD)
+        least = FAINTLY_SEEN if asked else SURELY_SEEN
+        senses = {signal.sense for signal in plan.only} or (
+            {Sense.SEEN} if asks_to_look(plan.question) else {Sense.SEEN, Sense.HEARD}
+        )
+        seen = [hit for hit in hits if hit.relevance >= least and hit.moments and hit.moments[0].signal.sense in senses]
+        shown = extractive_answers.sure_or_near(seen)[: extractive_answers.MAX_SENTENCES]
+        if self._looker and looks:
+            with tracing.span("look at pictures", pictures=len(shown)):
+                looked = self._looker.impressions(plan.question, shown)
+            if any(looked):
+                return extractive_answers.from_looks(list(zip(shown, looked, strict=True)))
+        return extractive_answers.from_sights(list(zip(shown, self._impressions(shown, vectors), strict=True)))
 
     def _impressions(self, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]) -> list[str]:
         """What each hit's picture seems to show; "" where the model can't tell."""
-        known = [i for i, hit in enumerate(hits) if hit.moments[0].segment_id in vectors][:MAX_DESCRIBED]
-        impressions = [""] * len(hits)
+        impressions = [_in_a_sentence(hit.asset.caption) if hit.asset.caption else "" for hit in hits]
+        pictured = [i for i, hit in enumerate(hits) if hit.moments[0].signal.sense is Sense.SEEN]
+        known = [i for i in pictured if hits[i].moments[0].segment_id in vectors and not impressions[i]]
+        known = known[: max(0, MAX_DESCRIBED - sum(map(bool, impressions)))]
         if not self._reader or not known:
             return impressions
         stacked = np.stack([vectors[hits[i].moments[0].segment_id] for i in known])
-        for i, described in zip(known, self._reader.describe(stacked), strict=True):
+        with tracing.span("describe pictures", pictures=len(known)):
+            told = self._reader.describe(stacked)
+        for i, described in zip(known, told, strict=True):
             if described.gain >= MIN_IMPRESSION:
-                impressions[i] = described.words[:1].lower() + described.words[1:]
+                impressions[i] = _in_a_sentence(described.words)
         return impressions
 
     def _written(
-        self, plan: QuestionPlan, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]
+        self,
+        plan: QuestionPlan,
+        hits: Sequence[Hit],
+        vectors: Mapping[int, np.ndarray],
+        scored: Sequence[ScoredSpan],
     ) -> Iterator[Sentence]:
         """Sentences of a larger model, each as soon as it is whole and has passed the check."""
-        spans = self._spans(plan, hits, vectors)
-        if not spans:
+        spans = self._spans(plan, hits, vectors, scored)
+        pictures = self._shown(plan, hits)
+        if not spans and not pictures:
             return
-        prompt = self._prompt(plan, spans)
-        written, told = "", 0
+        prompt = self._prompt(plan, spans, pictures)
+        written, told, began_ns = "", 0, tracing.now_ns()
         limits = Limits(tokens=MAX_ANSWER_TOKENS, stop=("\nQuestion:",), chat=True)
         for piece in self._model.stream(prompt, limits):
             written += piece
             whole = sentences(written)
             for sentence in whole[told:-1]:
-                yield from self._checked(sentence, spans, plan)
+                yield from self._checked(sentence, spans, pictures, plan)
             told = max(told, len(whole) - 1)
+        tracing.add("write answer", began_ns, sources=len(spans), pictures=len(pictures), characters=len(written))
         for sentence in sentences(written)[told:]:
-            yield from self._checked(sentence, spans, plan)
+            yield from self._checked(sentence, spans, pictures, plan)
 
-    def _spans(self, plan: QuestionPlan, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]) -> list[Span]:
+    def _shown(self, plan: QuestionPlan, hits: Sequence[Hit]) -> list[PromptPicture]:
+        """Pictures of the best sources, for a model that may be shown some; none where words alone can answer."""
+        if self._pictures is None or plan.want in (AnswerType.SPOKEN, AnswerType.MOMENT, AnswerType.HEARD):
+            return []
+        likely = [hit for hit in hits[:MAX_SOURCES] if hit.relevance >= FAINTLY_SEEN]
+        return self._pictures.of(likely) if likely and self._model.sees else []
+
+    def _spans(
+        self,
+        plan: QuestionPlan,
+        hits: Sequence[Hit],
+        vectors: Mapping[int, np.ndarray],
+        scored: Sequence[ScoredSpan],
+    ) -> list[Span]:
         # A claim must rest on words that could answer: otherwise a transcript could put its own into a model's mouth.
-        least = self._weighing.weights.threshold * FAINTEST
-        weighed = self._weighing.weigh(plan.question, evidence.spoken_spans(plan.question, hits))
-        spans = [one.span for one in weighed if one.probability >= least]
+        least = self._scorer.threshold(plan.question) * FAINTEST
+        spans = [candidate.span for candidate in scored if candidate.probability >= least]
         for hit in hits[:MAX_SOURCES]:
-            # When a file that merely came closest was made is no answer, but a small model takes it for one.
+            # The date of a file that merely came closest answers nothing, but a small model takes it for an answer.
             if hit.moments and hit.relevance >= MIN_RELEVANCE:
                 spans += [
                     Span(hit=hit, moment=hit.moments[0], origin=Origin.FILE, words=fact) for fact in evidence.facts(hit)
@@ -211,7 +269,7 @@ class Answerer:
                 spans.append(Span(hit=hit, moment=hit.moments[0], origin=Origin.PICTURE, words=impression))
         return spans
 
-    def _prompt(self, plan: QuestionPlan, spans: Sequence[Span]) -> tuple[str, ...]:
+    def _prompt(self, plan: QuestionPlan, spans: Sequence[Span], pictures: Sequence[PromptPicture]) -> Prompt:
         by_source: dict[str, list[Span]] = {}
         for span in spans:
             by_source.setdefault(span.name, []).append(span)
@@ -219,49 +277,70 @@ class Answerer:
             prompts.source_line(number, name, " ".join(span.words for span in held))
             for number, (name, held) in enumerate(list(by_source.items())[:MAX_SOURCES], start=1)
         ]
-        return (prompts.answer_start(lines), prompts.answer_end(plan.question))
+        shown: list[Piece] = []
+        for number, picture in enumerate(pictures, start=len(lines) + 1):
+            shown += [prompts.picture_line(number, picture.name), picture.image]
+        start = prompts.answer_start(lines, pictures=bool(shown))
+        return (start, *shown, prompts.answer_end(plan.question))
 
-    def _checked(self, sentence: str, spans: Sequence[Span], plan: QuestionPlan) -> Iterator[Sentence]:
+    def _checked(
+        self, sentence: str, spans: Sequence[Span], pictures: Sequence[PromptPicture], plan: QuestionPlan
+    ) -> Iterator[Sentence]:
         words = without_marks(sentence)
         if not words or prompts.NOT_FOUND.lower() in words.lower() or gives_orders(words):
             return
-        if support := self._grounding.check(words, spans, plan.question):
+        with tracing.span("check sentence", spans=len(spans), pictures=len(pictures)):
+            support = self._grounding.check(words, spans, plan.question)
+            picture = None if support else self._carrying(words, pictures, plan.question)
+        if support:
             yield Sentence(words, support.span, support.support)
+        elif picture:
+            yield extractive_answers.from_picture(words, picture.hit, picture.moment)
+
+    def _carrying(self, words: str, pictures: Sequence[PromptPicture], question: str) -> PromptPicture | None:
+        """The picture that carries a sentence: the model, shown it alone, says that it does.
+
+        Names and numbers of more than one digit come from words: they must stand in those that the library holds.
+        """
+        for picture in pictures:
+            read = " ".join(moment.text or "" for moment in picture.hit.moments)
+            setting = f"{read} {picture.name} {picture.hit.asset.title or ''} {question}"
+            if not told_by_words(words) <= told_by_words(setting):
+                continue
+            asked = (picture.image, prompts.picture_check(words))
+            (said,) = self._model.write([asked], Limits(tokens=4, stop=(), chat=True))
+            if said.strip().lower().startswith("yes"):
+                return picture
+        return None
 
 
 def _cited(sentence: Sentence, citations: list[Citation]) -> Citation:
     """The citation of a sentence: a new one, or the one that already quotes the same words."""
-    moment, quote = sentence.span.moment, sentence.span.words
+    span, moment, quote = sentence.span, sentence.span.moment, sentence.span.words
     for citation in citations:
         if citation.segment_id == moment.segment_id and citation.quote == quote:
             return citation
     citation = Citation(
         number=len(citations) + 1,
-        asset_id=sentence.span.hit.asset.id,
-        path=sentence.span.hit.asset.path,
+        asset_id=span.hit.asset.id,
+        path=span.hit.asset.path,
         segment_id=moment.segment_id,
         signal=moment.signal,
-        start_seconds=moment.start_seconds,
-        end_seconds=moment.end_seconds,
+        start_seconds=moment.start_seconds if span.start_seconds is None else span.start_seconds,
+        end_seconds=moment.end_seconds if span.end_seconds is None else span.end_seconds,
         quote=quote,
         support=round(min(1.0, max(0.0, sentence.support)), 4),
+        box=span.box,
+        page=moment.page,
+        lines=span.lines or moment.lines,
     )
     citations.append(citation)
     return citation
 
 
-def _named_first(plan: QuestionPlan, hits: Sequence[Hit]) -> list[Hit]:
-    """A file that the question names comes before one that merely matches, and is surely meant."""
-    wanted = content(plan.question)
-    meant: list[Hit] = []
-    other: list[Hit] = []
-    for hit in hits:
-        name = hit.asset.path.rsplit("/", 1)[-1]
-        stem = content(name.rsplit(".", 1)[0].replace("_", " ").replace("-", " "))
-        named = name in plan.files or (not plan.files and overlap(stem, wanted) >= 1.0)
-        (meant if named else other).append(msgspec.structs.replace(hit, relevance=1.0) if named else hit)
-    return [*meant, *other]
+def _in_a_sentence(caption: str) -> str:
+    return caption[:1].lower() + caption[1:].rstrip(". ")
 
 
 def _sight(hit: Hit) -> bool:
-    return bool(hit.moments) and hit.moments[0].signal in _SIGHTS
+    return bool(hit.moments) and not hit.moments[0].signal.holds_words

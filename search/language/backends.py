@@ -5,18 +5,23 @@ Nothing heavy is imported or loaded before a model is first asked something.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from search.errors import LanguageModelError, SettingsError
-from search.language import embedded
+from search.language import embedded_model
 from search.language.llm import LanguageModel, Likelihood, Limits, Prompt, Request
-from search.lazy import Exclusive
+from search.runtime.lazy import Exclusive
 from search.settings import Settings
 
 if TYPE_CHECKING:
     from search.language.causal import CausalModel
+    from search.multimodal.adapter import Adapter
+    from search.multimodal.model import MultimodalModel
 
+_log = logging.getLogger(__name__)
 REMOTE = "openai:"
 
 
@@ -34,13 +39,31 @@ def open_language_model(settings: Settings) -> LanguageModel:
     return LocalModel(settings)
 
 
+def needs_preparing(settings: Settings) -> bool:
+    """Would the first question wait for a conversion?"""
+    return settings.llm == embedded_model.NAME and not embedded_model.is_prepared(settings.models)
+
+
+def prepare(settings: Settings) -> None:
+    """Convert the embedded model if it is to be used and has not been: a dozen seconds. Never raises.
+
+    Done while files are indexed or a server starts, so that no question has to wait for it.
+    """
+    try:
+        if needs_preparing(settings):
+            embedded_model.prepare(settings.models)
+    except LanguageModelError as error:
+        # The next question reports it again, and then it matters.
+        _log.warning("The language model can't be prepared: %s", error)
+
+
 class LocalModel:
-    """The embedded model, or any causal model of transformers by hub name or folder."""
+    """The embedded model, or any causal or image-text-to-text model of transformers by hub name or folder."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lazy: Exclusive[CausalModel] = Exclusive(lambda: _load(settings), settings.idle_release_seconds)
-        self._width = embedded.WIDTH if settings.llm == embedded.NAME else None
+        self._width = embedded_model.WIDTH if settings.llm == embedded_model.NAME else None
 
     @property
     def name(self) -> str:
@@ -48,9 +71,22 @@ class LocalModel:
         return self._settings.llm
 
     @property
+    def ready(self) -> bool:
+        """Can it be used without being converted first, for many seconds?"""
+        return not needs_preparing(self._settings)
+
+    @property
     def scores(self) -> bool:
         """Local models always can."""
         return True
+
+    @property
+    def sees(self) -> bool:
+        """An image-text-to-text model does; loads a model that is not the embedded one."""
+        if self._settings.llm == embedded_model.NAME or self._settings.llm_pictures == "never":
+            return False
+        with self._lazy.use() as model:
+            return model.sees
 
     @property
     def width(self) -> int:
@@ -86,16 +122,23 @@ class LocalModel:
                 return
             yield piece
 
+    @contextmanager
+    def adapted(self, adapter: Adapter) -> Iterator[MultimodalModel]:
+        """The model with an adapter, for one user at a time. Raises LanguageModelError."""
+        with self._lazy.use() as model:
+            yield model.adapted(adapter)
+
     def release(self) -> None:
         """See LanguageModel.release."""
         self._lazy.release()
 
 
 def _load(settings: Settings) -> CausalModel:
-    # torch and transformers take seconds to import: only who asks a model pays for them.
+    # torch and transformers take seconds to import: only calls to a model pay for them.
     import torch
 
     from search.language.causal import CausalModel
+    from search.language.image_text import ImageTextModel
     from search.spaces.device import Lanes, choose_device, choose_dtype
     from search.spaces.torchvision_schemas import declare_missing
 
@@ -103,17 +146,29 @@ def _load(settings: Settings) -> CausalModel:
         torch.set_num_threads(settings.threads)
     declare_missing()
     device = choose_device(settings.device)
-    model, tokenizer = _read(settings, choose_dtype(device))
+    model, reads = _read(settings, choose_dtype(device))
     lanes = Lanes(settings.threads, "medley-language") if device.type == "cpu" else None
-    return CausalModel(model.to(device), tokenizer, lanes)
+    # A processor holds a tokenizer; a tokenizer holds none.
+    return (ImageTextModel if hasattr(reads, "tokenizer") else CausalModel)(model.to(device), reads, lanes)
 
 
 def _read(settings: Settings, dtype: Any) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    """The network, and its tokenizer or, where it takes pictures, its processor."""
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoProcessor,
+        AutoTokenizer,
+    )
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-    where = str(embedded.prepare(settings.models)) if settings.llm == embedded.NAME else settings.llm
+    where = str(embedded_model.prepare(settings.models)) if settings.llm == embedded_model.NAME else settings.llm
     try:
-        with embedded.quiet():
+        with embedded_model.quiet():
+            if AutoConfig.from_pretrained(where).model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+                seeing = AutoModelForImageTextToText.from_pretrained(where, dtype=dtype)
+                return seeing, AutoProcessor.from_pretrained(where)
             return AutoModelForCausalLM.from_pretrained(where, dtype=dtype), AutoTokenizer.from_pretrained(where)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

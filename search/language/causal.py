@@ -21,6 +21,8 @@ from torch.nn import functional
 
 from search.errors import LanguageModelError
 from search.language.llm import Likelihood, Limits, Prompt, Request
+from search.multimodal.adapter import Adapter
+from search.multimodal.model import MultimodalModel
 from search.spaces.device import Lanes
 
 BATCH_TOKENS = 512  # padded tokens of one forward pass: with more a core is hardly faster
@@ -49,6 +51,8 @@ class _Start(Struct, frozen=True):
 class CausalModel:
     """A decoder with its tokenizer. With `lanes`, threads of one core each, batches are scored side by side."""
 
+    sees = False
+
     def __init__(self, model: Any, tokenizer: Any, lanes: Lanes | None = None) -> None:
         self._lanes = lanes
         self._model = model.eval()
@@ -57,11 +61,18 @@ class CausalModel:
         self._words = model.get_input_embeddings()
         self._head = model.get_output_embeddings()
         self._prefixes: dict[str, _Start] = {}
+        self._adapted: tuple[Adapter, MultimodalModel] | None = None
 
     @property
     def width(self) -> int:
         """Length of an input embedding."""
         return int(self._words.weight.shape[1])
+
+    def adapted(self, adapter: Adapter) -> MultimodalModel:
+        """The model with an adapter, made at the first call and kept with it. Raises LanguageModelError."""
+        if self._adapted is None or self._adapted[0] is not adapter:
+            self._adapted = (adapter, MultimodalModel.build(self._model, self._tokenizer, adapter))
+        return self._adapted[1]
 
     @torch.inference_mode()
     def score(self, prefix: Prompt, requests: Sequence[Request]) -> list[Likelihood]:
@@ -90,10 +101,10 @@ class CausalModel:
             written = [""] * len(rows)
             for step in self._steps(torch.stack([embedded[row] for row in rows]), limits):
                 written = [self._decode(tokens) for tokens in step]
-                if all(_cut(text, limits) is not None for text in written):
+                if all(cut_at_stop(text, limits) is not None for text in written):
                     break
             for row, text in zip(rows, written, strict=True):
-                cut = _cut(text, limits)
+                cut = cut_at_stop(text, limits)
                 texts[row] = (text if cut is None else cut).strip()
         return texts
 
@@ -111,7 +122,7 @@ class CausalModel:
             if step is None:
                 break
             text = self._decode(step[0])
-            cut = _cut(text, limits)
+            cut = cut_at_stop(text, limits)
             whole = text if cut is None else cut
             safe = whole if cut is not None else whole[: len(whole) - held]
             # The same goes for a letter of several tokens.
@@ -160,12 +171,12 @@ class CausalModel:
         hidden = torch.cat([start.last.expand(len(rows), 1, -1), states.last_hidden_state], dim=1)
         wanted = [own[len(row.prompt) : row.length] for own, row in zip(hidden, rows, strict=True)]
         each = self._log_probabilities(torch.cat(wanted), torch.cat([row.target for row in rows]))
-        parts = each.split([len(row.target) for row in rows])
+        parts = torch.split(each, [len(row.target) for row in rows])
         return [Likelihood(float(part.sum()), len(part)) for part in parts]
 
     def _log_probabilities(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """`(n, width)` and `(n,)` -> `(n,)`."""
-        pairs = zip(states.split(LOGIT_ROWS), targets.split(LOGIT_ROWS), strict=True)
+        pairs = zip(torch.split(states, LOGIT_ROWS), torch.split(targets, LOGIT_ROWS), strict=True)
         return torch.cat([-functional.cross_entropy(self._head(s).float(), t, reduction="none") for s, t in pairs])
 
     def _prefix(self, prefix: Prompt) -> _Start:
@@ -225,7 +236,7 @@ class CausalModel:
         ids = self._tokenizer(text, add_special_tokens=False).input_ids
         device = self._words.weight.device
         embedded = self._words(torch.tensor(ids, dtype=torch.long, device=device))
-        return embedded.float().cpu().numpy()
+        return np.asarray(embedded.float().cpu().numpy())
 
     def _decode(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
@@ -256,7 +267,7 @@ def _batches(lengths: Sequence[int], lanes: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _cut(text: str, limits: Limits) -> str | None:
+def cut_at_stop(text: str, limits: Limits) -> str | None:
     """The text before the first stop, or None when there is none yet. Stops at the very start don't count."""
     places = [at for stop in limits.stop if (at := text.lstrip().find(stop)) > 0]
     return text.lstrip()[: min(places)] if places else None

@@ -18,8 +18,8 @@ from msgspec import Struct
 
 from search.language import prompts
 from search.language.evidence import Span
+from search.language.lexical import claims, content, names, negated, numbers, overlap, tokens
 from search.language.llm import LanguageModel, Request
-from search.language.wording import claims, content, names, negated, numbers, overlap
 
 # Sentences -> `(n, d) float32` unit rows.
 EmbedTexts = Callable[[Sequence[str]], np.ndarray]
@@ -98,7 +98,7 @@ class Grounding:
 
     def _likeness(self, sentence: str, spans: Sequence[Span]) -> np.ndarray:
         vectors = self._embed([sentence, *(span.words for span in spans)])
-        return vectors[1:] @ vectors[0]
+        return np.asarray(vectors[1:] @ vectors[0])
 
     def _features(self, sentence: str, spans: Sequence[Span], likeness: np.ndarray) -> np.ndarray:
         said = claims(sentence) - _TELLING
@@ -129,6 +129,11 @@ def literally_allows(sentence: str, span: Span, question: str) -> bool:
     if negated(sentence) != negated(span.words):
         return False
     return overlap(content(sentence), content(setting)) >= MIN_COVERAGE
+
+
+def told_by_words(text: str) -> frozenset[str]:
+    """What can't be seen in a picture unless it is written there: names, and numbers of more than one digit."""
+    return frozenset(tokens(" ".join(names(text)))) | {number for number in numbers(text) if len(number) > 1}
 
 
 def gives_orders(text: str) -> bool:

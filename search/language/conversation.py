@@ -66,7 +66,7 @@ class Conversation(Struct, frozen=True):
                 raise UsageError(f"the conversation unpacks to more than {MAX_BYTES} bytes")
             turns = msgspec.msgpack.decode(data, type=tuple[Turn, ...])
         except (binascii.Error, zlib.error, ValueError, msgspec.DecodeError):
-            raise UsageError("this is no conversation: pass back the one that an answer gave, unchanged") from None
+            raise UsageError("this is not a conversation: pass back the one that an answer gave, unchanged") from None
         bounded = cls()
         for turn in turns[-MAX_TURNS:]:
             bounded = bounded.with_turn(turn.question, turn.answer, turn.segment_ids)

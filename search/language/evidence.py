@@ -6,19 +6,24 @@ description of a picture. Knows hits; knows no model and no prompt.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import PurePosixPath
 
 from msgspec import Struct
 
-from search.language.rewriting import Want
-from search.language.wording import content, overlap, sentences
-from search.results import AssetView, Hit, Kind, Moment, Signal
+from search.language.lexical import content, overlap
+from search.language.question_planning import AnswerType
+from search.language.reading.reading_order import Box
+from search.language.reading.statements import statements
+from search.results import AssetView, Hit, Kind, Moment
+from search.signals import Signal
 
-MAX_SPANS = 48  # weighed for one question; the best-matching sentences of long transcripts
-MAX_SPANS_PER_SOURCE = 12
+_MADE = {Kind.IMAGE: "taken", Kind.VIDEO: "recorded", Kind.AUDIO: "recorded", Kind.DOCUMENT: "written"}
+MAX_PASSAGES = 12  # read for one question, of the best hits
+MAX_SPANS = 240
+MAX_SPANS_PER_PASSAGE = 60
 
 
 class Origin(StrEnum):
@@ -37,7 +42,13 @@ class Span(Struct, frozen=True, kw_only=True):
     moment: Moment
     origin: Origin
     words: str
+    reading: str = ""  # the words with what they need to be understood, such as the heads of their table
+    question: str = ""  # that stands before the words
     context: str = ""  # the whole passage that the words stand in
+    box: Box | None = None  # of the words in the picture
+    start_seconds: float | None = None  # of the words' first; None: as the moment
+    end_seconds: float | None = None
+    lines: tuple[int, int] | None = None  # of a text file; None: as the moment
 
     @property
     def name(self) -> str:
@@ -50,33 +61,46 @@ class Span(Struct, frozen=True, kw_only=True):
         return f"{self.context or self.words} {self.name} {self.hit.asset.title or ''}"
 
 
-def spoken_spans(question: str, hits: Sequence[Hit]) -> list[Span]:
-    """Sentences said or written in the hits. Long transcripts are cut by relevance, not by position."""
+def spoken_spans(question: str, hits: Sequence[Hit], details: Mapping[int, bytes] | None = None) -> list[Span]:
+    """What is said or written in the hits, statement by statement. `details`: of segments, by their id.
+
+    Long passages are cut by what they share with the question, not by position.
+    """
     wanted = content(question)
     spans: list[Span] = []
-    for hit in hits:
-        for moment in hit.moments:
-            if moment.text and moment.signal in (Signal.SPEECH, Signal.TEXT):
-                spans += _best(wanted, list(_sentences(hit, moment)), MAX_SPANS_PER_SOURCE)
-    return _best(wanted, spans, MAX_SPANS)
+    passages = [(hit, moment) for hit in hits for moment in hit.moments if moment.text and moment.signal.holds_words]
+    for hit, moment in passages[:MAX_PASSAGES]:
+        spans += _best(wanted, list(_statements(hit, moment, (details or {}).get(moment.segment_id))))
+    return spans[:MAX_SPANS]
 
 
-def _sentences(hit: Hit, moment: Moment) -> Iterator[Span]:
+def _statements(hit: Hit, moment: Moment, details: bytes | None) -> Iterator[Span]:
     origin = Origin.SAID if moment.signal is Signal.SPEECH else Origin.WRITTEN
-    text = moment.text or ""
-    for words in sentences(text):
-        yield Span(hit=hit, moment=moment, origin=origin, words=words, context=text)
+    for held in statements(moment, details):
+        yield Span(
+            hit=hit,
+            moment=moment,
+            origin=origin,
+            words=held.words,
+            reading=held.reading,
+            question=held.question,
+            context=moment.text or "",
+            box=held.box,
+            start_seconds=held.start_seconds,
+            end_seconds=held.end_seconds,
+            lines=held.lines,
+        )
 
 
-def _best(wanted: frozenset[str], spans: list[Span], limit: int) -> list[Span]:
-    if len(spans) <= limit:
+def _best(wanted: frozenset[str], spans: list[Span]) -> list[Span]:
+    if len(spans) <= MAX_SPANS_PER_PASSAGE:
         return spans
-    # Stable: among equals the earlier source, found more relevant, stays ahead.
+    # Stable: among equals the earlier one, where titles stand, stays.
     ranked = sorted(range(len(spans)), key=lambda i: -overlap(wanted, content(spans[i].words)))
-    return [spans[i] for i in sorted(ranked[:limit])]
+    return [spans[i] for i in sorted(ranked[:MAX_SPANS_PER_PASSAGE])]
 
 
-def fact_span(want: Want, hit: Hit) -> Span | None:
+def fact_span(want: AnswerType, hit: Hit) -> Span | None:
     """What the file says about itself, where it says it."""
     statement = _fact(want, hit.asset)
     if statement is None or not hit.moments:
@@ -86,23 +110,26 @@ def fact_span(want: Want, hit: Hit) -> Span | None:
 
 def facts(hit: Hit) -> list[str]:
     """Everything that the file says about itself."""
-    wants = (Want.TAKEN, Want.DURATION, Want.SIZE, Want.CAMERA, Want.PLACE)
+    wants = (AnswerType.TAKEN, AnswerType.DURATION, AnswerType.SIZE, AnswerType.CAMERA, AnswerType.PLACE)
     return [statement for want in wants if (statement := _fact(want, hit.asset))]
 
 
-def _fact(want: Want, asset: AssetView) -> str | None:
+def _fact(want: AnswerType, asset: AssetView) -> str | None:
     name = PurePosixPath(asset.path).name
     match want:
-        case Want.TAKEN if asset.captured_at:
-            return f"{name} was {'taken' if asset.kind is Kind.IMAGE else 'recorded'} {_date(asset.captured_at)}."
-        case Want.DURATION if asset.duration_seconds is not None:
+        case AnswerType.TAKEN if asset.captured_at:
+            return f"{name} was {_MADE[asset.kind]} {_date(asset.captured_at)}."
+        case AnswerType.DURATION if asset.duration_seconds is not None:
             return f"{name} is {_duration(asset.duration_seconds)} long."
-        case Want.SIZE if asset.width and asset.height:
+        case AnswerType.SIZE if asset.pages:
+            return f"{name} has {asset.pages} {'page' if asset.pages == 1 else 'pages'}."
+        case AnswerType.SIZE if asset.width and asset.height:
             return f"{name} is {asset.width} x {asset.height} pixels."
-        case Want.CAMERA if asset.camera:
+        case AnswerType.CAMERA if asset.camera:
             return f"{name} was taken with {asset.camera}."
-        case Want.PLACE if asset.latitude is not None and asset.longitude is not None:
-            return f"{name} was taken at {_angle(asset.latitude, 'NS')}, {_angle(asset.longitude, 'EW')}."
+        case AnswerType.PLACE if asset.latitude is not None and asset.longitude is not None:
+            at = f"{_angle(asset.latitude, 'NS')}, {_angle(asset.longitude, 'EW')}"
+            return f"{name} was taken in {asset.place}, at {at}." if asset.place else f"{name} was taken at {at}."
     return None
 
 

@@ -28,7 +28,7 @@ Prompt = tuple[Piece, ...]
 
 
 class Request(Struct, frozen=True):
-    """How likely is `target` behind `prompt`?"""
+    """How likely is `target` after `prompt`?"""
 
     prompt: Prompt
     target: str
@@ -66,11 +66,15 @@ class LanguageModel(Protocol):
         """Can it tell likelihoods? Remote chat models can't."""
 
     @property
+    def sees(self) -> bool:
+        """Does it take pictures, and may it be shown some? May load the model."""
+
+    @property
     def width(self) -> int:
         """Length of the soft tokens that it takes; 0 when it takes none."""
 
     def score(self, prefix: Prompt, requests: Sequence[Request]) -> Sequence[Likelihood]:
-        """Likelihood of each target behind `prefix` + its prompt. The prefix is computed once."""
+        """Likelihood of each target after `prefix` + its prompt. The prefix is computed once."""
 
     def write(self, prompts: Sequence[Prompt], limits: Limits) -> Sequence[str]:
         """The most likely continuation of each prompt."""
@@ -79,4 +83,4 @@ class LanguageModel(Protocol):
         """The continuation of one prompt, piece by piece."""
 
     def release(self) -> None:
-        """Let go of the weights; they load again when needed."""
+        """Release the weights; they load again when needed."""

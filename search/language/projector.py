@@ -46,7 +46,8 @@ class Projector:
     def __init__(self, record: ProjectorRecord, tensors: dict[str, np.ndarray]) -> None:
         """`widen.weight (words, d)`, `widen.bias`, `usual (words,)`, `narrow (words, width)`, `typical (r, d)`.
 
-        `typical`: unit rows, items such as a library may hold; there may be none.
+        `typical`: unit rows, items such as a library may hold; there may be none. Raises
+        LanguageModelError where shapes don't fit each other.
         """
         self.record = record
         self._tensors = {name: np.asarray(tensors[name], np.float32) for name in _TENSORS}
@@ -67,10 +68,10 @@ class Projector:
 
     def project(self, vectors: np.ndarray) -> np.ndarray:
         """`(n, d)` unit rows -> `(n, soft_tokens, width) float32`."""
-        return self._narrow[self._most_active(vectors)]
+        return np.asarray(self._narrow[self._most_active(vectors)])
 
     def words(self, vectors: np.ndarray) -> list[tuple[str, ...]]:
-        """`(n, d)` unit rows -> the words behind each row's soft tokens, as far as the record names them."""
+        """`(n, d)` unit rows -> the words of each row's soft tokens, as far as the record names them."""
         known = self.record.words
         return [tuple(known[unit] for unit in row if unit < len(known)) for row in self._most_active(vectors)]
 
@@ -125,18 +126,18 @@ class Projector:
 
 
 def find_projector(space: Fingerprint, model: str, folder: Path = WEIGHTS) -> Projector | None:
-    """The projector for this pair; None where nobody trained one, or it was trained for other weights of the space."""
+    """The projector for this pair; None if none was trained, or only for other weights of the space."""
     path = folder / file_name(space.space, model)
     if not path.is_file():
         return None
     projector = Projector.load(path)
     if projector.record.fingerprint not in ("", space.digest):
-        _log.warning("%s was trained for another %s space: pictures are not described", path.name, space.space)
+        _log.info("%s was trained for another %s space: pictures are not described", path.name, space.space)
         return None
     return projector
 
 
 def file_name(space: str, model: str) -> str:
-    """Where the projector of a pair lies inside its folder."""
+    """The file name of a pair's projector in its folder."""
     plain = "".join(letter if letter.isalnum() else "-" for letter in f"{space}--{model}".lower())
     return f"projector-{plain}.safetensors"

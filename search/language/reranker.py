@@ -18,15 +18,15 @@ from msgspec import Struct
 from search.language import prompts
 from search.language.citations import EmbedTexts
 from search.language.llm import LanguageModel, Request
-from search.language.pictures import PictureReader
-from search.language.rewriting import sought
-from search.results import Hit, Moment, Signal
+from search.language.picture_captions import PictureReader
+from search.language.question_planning import sought
+from search.results import Hit, Moment
+from search.signals import Signal
 
 WEIGHTS = Path(__file__).parent / "weights" / "reranking.json"
 MAX_HITS = 50  # the rest keeps its order, below
 MAX_TEXTS = 256  # of one request to score texts
 _EDGE = 1e-4  # probabilities are kept this far from 0 and 1 before their logit is taken
-_WORDS = (Signal.SPEECH, Signal.TEXT)
 
 
 class Blend(Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,7 +51,7 @@ class RerankerWeights(Struct, frozen=True, forbid_unknown_fields=True):
 
     def of(self, signal: Signal) -> Blend:
         """The blend that a signal's hits go through."""
-        return self.words if signal in _WORDS else self.pictures
+        return self.words if signal.holds_words else self.pictures
 
 
 class Reranker:
@@ -125,17 +125,17 @@ class Reranker:
         retrieval = logit(np.array([hit.relevance]))
         relevance = float(self._weights.of(first.signal).probability(retrieval, np.array([gain]))[0])
         moments: tuple[Moment, ...] = (msgspec.structs.replace(first, relevance=relevance), *hit.moments[1:])
-        return Hit(asset=hit.asset, relevance=relevance, moments=moments)
+        return msgspec.structs.replace(hit, relevance=relevance, moments=moments)
 
 
 def logit(probabilities: np.ndarray) -> np.ndarray:
-    """Log-odds, finite."""
+    """Log-odds of probabilities, in the same shape `(...)`; finite."""
     clipped = np.clip(probabilities, _EDGE, 1 - _EDGE)
-    return np.log(clipped / (1 - clipped))
+    return np.asarray(np.log(clipped / (1 - clipped)))
 
 
 def _has_words(hit: Hit) -> bool:
-    return bool(hit.moments) and hit.moments[0].signal in _WORDS and bool(hit.moments[0].text)
+    return bool(hit.moments) and hit.moments[0].signal.holds_words and bool(hit.moments[0].text)
 
 
 def _words(hit: Hit) -> str:

@@ -1,19 +1,23 @@
-"""Which device, number type and threads models compute with."""
+"""Which device, number type, batches and threads models compute with."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
-from search.allocator import keep_blocks
-from search.errors import SettingsError
+from search.arrays import Float32Array
+from search.errors import SettingsError, SpaceError
+from search.runtime.allocator import keep_blocks
+from search.spaces.space import unit_rows
 
 ItemT = TypeVar("ItemT")
 MadeT = TypeVar("MadeT")
+MAX_BATCH = 256
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -45,7 +49,8 @@ def choose_dtype(device: torch.device) -> torch.dtype:
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+    supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001 - nothing public tells
+    return torch.bfloat16 if supported else torch.float32
 
 
 class Lanes:
@@ -74,3 +79,24 @@ class Lanes:
     def map(self, work: Callable[[ItemT], MadeT], items: Iterable[ItemT]) -> Iterator[MadeT]:
         """As the built-in, side by side."""
         return self._threads.map(work, items)
+
+
+def in_batches(items: Sequence[Any], encode: Callable[[Sequence[Any]], torch.Tensor]) -> Float32Array:
+    """Encode in the largest batches that memory allows; `(n, d) float32` unit rows. Raises SpaceError."""
+    rows: list[np.ndarray] = []
+    start, size = 0, MAX_BATCH
+    while start < len(items):
+        try:
+            with torch.inference_mode():
+                vectors = encode(items[start : start + size]).float().cpu().numpy()
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            if size == 1:
+                raise SpaceError(
+                    "the device has no memory for even one item: free it, or set MEDLEY_DEVICE=cpu"
+                ) from None
+            size = max(1, min(size, len(items) - start) // 2)
+            continue
+        rows.append(unit_rows(vectors))
+        start += len(vectors)
+    return np.concatenate(rows)

@@ -21,6 +21,7 @@ FEATURES = 1280
 CLASSES = 1000
 _BATCH_NORM_EPSILON = 1e-3
 _STEM = 32  # channels
+_EARLY, _MIDDLE = 7, 11  # blocks behind which features of colour and texture are taken for `places`
 
 
 class _Stage(NamedTuple):
@@ -60,7 +61,16 @@ class EfficientNet(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """`(n, 3, 260, 260)` as `normalise` makes it -> `(n, 1280, 9, 9)`."""
-        return self.head(self.blocks(self.stem(pictures)))
+        features: Tensor = self.head(self.blocks(self.stem(pictures)))
+        return features
+
+    def places(self, pictures: Tensor) -> Tensor:
+        """As `forward`, with features of earlier blocks, which tell colours apart -> `(n, 81, 1416) float32`."""
+        early: Tensor = self.blocks[:_EARLY](self.stem(pictures))
+        middle: Tensor = self.blocks[_EARLY:_MIDDLE](early)
+        last: Tensor = self.head(self.blocks[_MIDDLE:](middle)).float()
+        coarse = [functional.adaptive_avg_pool2d(features.float(), last.shape[2]) for features in (middle, early)]
+        return torch.cat([last, *coarse], dim=1).flatten(2).transpose(1, 2)
 
 
 def normalise(pictures: Tensor, dtype: torch.dtype) -> Tensor:
@@ -69,7 +79,7 @@ def normalise(pictures: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def load_efficientnet(tuned: Mapping[str, Tensor] | None = None) -> EfficientNet:
-    """The published weights, in float32, ready for inference; `tuned` ones replace theirs. Raises SpaceError."""
+    """The published float32 weights, ready for inference; `tuned` ones `(...)` replace them. Raises SpaceError."""
     state: dict[str, Tensor] = torch.load(EFFICIENTNET.find(), map_location="cpu", weights_only=True)
     network = EfficientNet()
     _fold(network.stem, state, "_conv_stem", "_bn0")
@@ -94,7 +104,7 @@ class _Convolution(nn.Conv2d):
         self._act = act
 
     def forward(self, x: Tensor) -> Tensor:
-        (top, bottom), (left, right) = self._pad(x.shape[2]), self._pad(x.shape[3])
+        (top, bottom), (left, right) = self.pad(x.shape[2]), self.pad(x.shape[3])
         if top == bottom and left == right:
             x = functional.conv2d(x, self.weight, self.bias, self.stride, (top, left), 1, self.groups)
         else:
@@ -102,7 +112,8 @@ class _Convolution(nn.Conv2d):
             x = functional.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
         return functional.relu6(x, inplace=not self.training) if self._act else x
 
-    def _pad(self, size: int) -> tuple[int, int]:
+    def pad(self, size: int) -> tuple[int, int]:
+        """Pixels to add before and after a side of `size` pixels."""
         kernel, stride = self.kernel_size[0], self.stride[0]
         total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
         return total // 2, total - total // 2
@@ -117,12 +128,12 @@ class _Block(nn.Module):
         self.expand = _Convolution(before, wide) if stage.expand > 1 else None
         self.depthwise = _Convolution(wide, wide, stage.kernel, stride, groups=wide)
         self.project = _Convolution(wide, stage.channels, act=False)
-        self._residual = stride == 1 and before == stage.channels
+        self.residual = stride == 1 and before == stage.channels
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.expand(x) if self.expand is not None else x
+        out: Tensor = self.expand(x) if self.expand is not None else x
         out = self.project(self.depthwise(out))
-        return out + x if self._residual else out
+        return out + x if self.residual else out
 
 
 def _fold(convolution: _Convolution, state: dict[str, Tensor], weight: str, norm: str) -> None:

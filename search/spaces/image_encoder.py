@@ -28,6 +28,7 @@ class ImageEncoder:
     def __init__(
         self, network: EfficientNet, head: ImageHead | None, classes: Tensor, device: torch.device, threads: int
     ) -> None:
+        """`classes`: the vectors of the network's classes, `(1000, 384) float32`; `threads` 0: one per core."""
         self._device = device
         self._lanes = Lanes(threads, "medley-pictures") if device.type == "cpu" else None
         self._dtype = choose_dtype(device)
@@ -67,7 +68,8 @@ class ImageEncoder:
         logits = self._network.classify(pooled)
         if self._head is None:
             return conse(logits, self._classes).cpu().numpy()
-        return self._head(pooled, logits, grid_of(features), self._classes).cpu().numpy()
+        projected: Tensor = self._head(pooled, logits, grid_of(features), self._classes)
+        return projected.cpu().numpy()
 
 
 def _below(prefix: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""From what an image network sees to the sentence space: ConSE, and a head that was trained on top.
+"""From image features to the sentence space: ConSE, and a head that was trained on top.
 
 ConSE (arXiv 1312.5650) mixes the sentence vectors of the likeliest ImageNet classes: broad, but blind
 to people, actions and places. The head adds what captions say that classes don't; a share of ConSE in
@@ -67,23 +67,25 @@ class ImageHead(nn.Module):
         correction = self.out(self.dropout(functional.gelu(self.hidden(seen))))
         prior = conse(logits, classes)
         vectors = functional.normalize(self.gate * prior + correction, dim=1)
-        return self._relieved(functional.normalize(vectors + self.share * prior, dim=1))
+        return self.relieved(functional.normalize(vectors + self.share * prior, dim=1))
 
     def aside(self, queries: Tensor) -> Tensor:
         """Unit rows `(..., 384)` as they are compared with pictures: the same value for all along the axis."""
-        return functional.normalize(self._off_axis(queries) + self.axis, dim=-1) if self.relief else queries
+        return functional.normalize(self.off_axis(queries) + self.axis, dim=-1) if self.relief else queries
 
     def crowding(self, vectors: Tensor) -> Tensor:
         """How near `(n, 384)` unit rows are to the captions that they are nearest to, `(n,)`."""
         return (_SHARPNESS * vectors @ self.captions.T).logsumexp(dim=1) / _SHARPNESS
 
-    def _relieved(self, vectors: Tensor) -> Tensor:
+    def relieved(self, vectors: Tensor) -> Tensor:
+        """`(n, 384)` unit rows of pictures -> the same with their crowding along the axis."""
         if not self.relief:
             return vectors
         off = self.relief * (self.crowding(vectors) - self.usual) / self.axis.dot(self.axis)
-        return functional.normalize(self._off_axis(vectors) - off[:, None] * self.axis, dim=1)
+        return functional.normalize(self.off_axis(vectors) - off[:, None] * self.axis, dim=1)
 
-    def _off_axis(self, vectors: Tensor) -> Tensor:
+    def off_axis(self, vectors: Tensor) -> Tensor:
+        """`(..., 384)` vectors -> unit rows without their part along the axis."""
         along = (vectors @ self.axis) / self.axis.dot(self.axis)
         return functional.normalize(vectors - along[..., None] * self.axis, dim=-1)
 

@@ -12,10 +12,12 @@ import msgspec
 import numpy as np
 from PIL import Image, ImageOps
 
+from search.arrays import Float32Array, UInt8Array
+
 # (h, w, 3) uint8, upright, sRGB.
-Picture = np.ndarray
+Picture = UInt8Array
 # (n,) float32 in [-1, 1], mono, SAMPLE_RATE_HZ.
-Waveform = np.ndarray
+Waveform = Float32Array
 
 SAMPLE_RATE_HZ = 16_000
 
@@ -24,13 +26,14 @@ class ImageInput(msgspec.Struct, frozen=True):
     """The picture that a space wants: side in pixels and how to get there."""
 
     side: int
-    # Whole picture distorted to a square; shorter side scaled and the centre cropped; longer side scaled and padded.
-    fit: Literal["squash", "crop", "pad"]
+    # Whole picture distorted to a square; shorter side scaled and the centre cropped; longer side scaled and padded;
+    # longer side scaled down, and no square.
+    fit: Literal["squash", "crop", "pad", "inside"]
     resample: Literal["bilinear", "bicubic"] = "bicubic"
 
 
 def fit(image: Image.Image, wanted: ImageInput) -> Picture:
-    """An upright RGB image -> `(side, side, 3) uint8`, prepared as `wanted` says."""
+    """An upright RGB image -> `(side, side, 3) uint8`, prepared as `wanted` says; `(h, w, 3)` for inside."""
     resample = Image.Resampling[wanted.resample.upper()]
     side = wanted.side
     if wanted.fit == "squash":
@@ -38,6 +41,10 @@ def fit(image: Image.Image, wanted: ImageInput) -> Picture:
     if wanted.fit == "pad":
         return np.asarray(ImageOps.pad(image, (side, side), resample, color=(0, 0, 0)))
     width, height = image.size
+    if wanted.fit == "inside":
+        scale = min(1.0, side / max(width, height))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        return np.asarray(image.resize(size, resample, reducing_gap=3.0) if scale < 1 else image)
     scale = side / min(width, height)
     # Rounding as torchvision does for an integer size, so that crops agree to the pixel.
     size = (side, int(side * height / width)) if width <= height else (int(side * width / height), side)

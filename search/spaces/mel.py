@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 
+from search.arrays import Float32Array, Float64Array
 from search.spaces.inputs import SAMPLE_RATE_HZ, Waveform
 
 WINDOW_SAMPLES = 400  # 25 ms
@@ -25,7 +26,7 @@ _BREAK_MEL = _BREAK_HZ / _HZ_PER_LINEAR_MEL
 _LOG_STEP = np.log(6.4) / 27
 
 
-def log_mel(waveform: Waveform) -> np.ndarray:
+def log_mel(waveform: Waveform) -> Float32Array:
     """`(n,) float32` at 16 kHz -> `(80, n // 160) float32`: log10 of the power in each band, at least -10."""
     if waveform.ndim != 1:
         raise ValueError(f"a waveform has one dimension, not {waveform.ndim}")
@@ -43,13 +44,13 @@ def log_mel(waveform: Waveform) -> np.ndarray:
     return np.log10(np.maximum(bands, POWER_FLOOR)).astype(np.float32)
 
 
-def whisper_features(mel: np.ndarray) -> np.ndarray:
-    """`log_mel` scaled as whisper wants it: the 80 dB below the loudest band, about -1 to 1."""
-    return (np.maximum(mel, mel.max(initial=-10.0) - 8.0) + 4.0) / 4.0
+def whisper_features(mel: Float32Array) -> Float32Array:
+    """As `log_mel`, scaled for whisper: the 80 dB below the loudest band become about -1 to 1."""
+    return np.asarray((np.maximum(mel, mel.max(initial=-10.0) - 8.0) + 4.0) / 4.0)
 
 
 @cache
-def filterbank() -> np.ndarray:
+def filterbank() -> Float32Array:
     """`(80, 201) float32`: triangles of equal area on Slaney's mel scale."""
     bins_hz = np.fft.rfftfreq(WINDOW_SAMPLES, 1 / SAMPLE_RATE_HZ)
     edges_hz = _to_hz(np.linspace(_to_mel(LOWEST_HZ), _to_mel(HIGHEST_HZ), BANDS + 2))
@@ -65,11 +66,11 @@ def _to_mel(hz: float) -> float:
     return hz / _HZ_PER_LINEAR_MEL if hz < _BREAK_HZ else _BREAK_MEL + float(np.log(hz / _BREAK_HZ)) / _LOG_STEP
 
 
-def _to_hz(mels: np.ndarray) -> np.ndarray:
+def _to_hz(mels: Float64Array) -> Float64Array:
     return np.where(mels < _BREAK_MEL, mels * _HZ_PER_LINEAR_MEL, _BREAK_HZ * np.exp(_LOG_STEP * (mels - _BREAK_MEL)))
 
 
 @cache
-def _window() -> np.ndarray:
+def _window() -> Float32Array:
     """Hann, periodic."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW_SAMPLES) / WINDOW_SAMPLES)).astype(np.float32)

@@ -75,7 +75,7 @@ class SoundFeatures:
 
 
 def _whole(window: Waveform) -> Waveform:
-    """A window of 5 s at one loudness: a shorter sound is repeated, because silence behind it would be heard too."""
+    """A window of 5 s at one loudness: a shorter sound is repeated, because silence after it would be heard too."""
     window = window[:WINDOW_SAMPLES]
     if not len(window):
         return np.zeros(WINDOW_SAMPLES, np.float32)
@@ -101,6 +101,7 @@ class SoundHead:
     """
 
     def __init__(self, weights: dict[str, np.ndarray]) -> None:
+        """As `training.sounds.fit` returns them."""
         self._weights = {name: value.astype(np.float32) for name, value in weights.items()}
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
@@ -140,10 +141,10 @@ class SoundEncoder:
         return unit_rows(np.stack([rows.mean(axis=0) for rows in np.split(vectors, ends[:-1])]))
 
 
-def windows(waveform: Waveform) -> list[Waveform]:
-    """At most MAX_WINDOWS windows of 5 s, spread evenly; quiet ones only where all are quiet."""
-    count = max(1, round(len(waveform) / WINDOW_SAMPLES))
-    starts = np.linspace(0, max(0, len(waveform) - WINDOW_SAMPLES), min(count, MAX_WINDOWS)).astype(int)
-    found = [waveform[start : start + WINDOW_SAMPLES] for start in starts]
-    loud = [window for window in found if len(window) and np.abs(window).max() > _QUIET_PEAK]
-    return loud or found[:1]
+def windows(waveform: Waveform, samples: int = WINDOW_SAMPLES) -> list[Waveform]:
+    """At most MAX_WINDOWS windows of so many samples, spread evenly; quiet ones only where all are quiet."""
+    count = max(1, round(len(waveform) / samples))
+    starts = np.linspace(0, max(0, len(waveform) - samples), min(count, MAX_WINDOWS)).astype(int)
+    cut = [waveform[start : start + samples] for start in starts]
+    loud = [window for window in cut if len(window) and np.abs(window).max() > _QUIET_PEAK]
+    return loud or cut[:1]

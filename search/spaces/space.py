@@ -2,7 +2,8 @@
 
 Nothing outside `search/spaces/` knows which models stand behind these methods. Every vector is a
 float32 unit row; what the space does to get there (centring, prompts, projection, hubness
-correction) is its own affair.
+correction) is its own affair. A row of zeros says that the encoders know nothing of the item, such as a text of
+signs that none of them has seen: it is like nothing, and a query of it is not searched by vectors.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import msgspec
 import numpy as np
 
 from search.errors import SpaceError
-from search.results import Signal
+from search.signals import Signal
 from search.spaces.inputs import ImageInput, Picture, Waveform
+
+# Characters of a text that no encoder cuts: the shortest reads 75 tokens, and few signs become several.
+SURELY_READ = 64
 
 
 class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,12 +38,8 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
 
 
-class Space(Protocol):
-    """One embedding space. Methods are thread-safe; they may be called from several threads."""
-
-    @property
-    def fingerprint(self) -> Fingerprint:
-        """Identity of the space; computing it may hash weight files but loads no model."""
+class SegmentSpace(Protocol):
+    """What of a space files need, wherever its encoders run. Methods are thread-safe."""
 
     @property
     def dimensions(self) -> Mapping[Signal, int]:
@@ -50,13 +50,24 @@ class Space(Protocol):
         """How decoders should prepare pictures for `embed`, so that little travels between processes."""
 
     def embed(self, signal: Signal, items: Sequence[Any]) -> np.ndarray:
-        """Vectors of segments: `(len(items), d) float32`, unit rows.
+        """Vectors of segments: `(len(items), d) float32`, unit rows or zeros.
 
         Items are `Picture` for image and frame, `Waveform` for sound, `str` for speech and text.
         """
 
+
+class Space(SegmentSpace, Protocol):
+    """One embedding space. Methods are thread-safe; they may be called from several threads."""
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Identity of the space; computing it may hash weight files but loads no model."""
+
+    def cuts(self, signal: Signal, texts: Sequence[str]) -> list[bool]:
+        """For each text, whether `embed` (of words) or `embed_query_text` reads only its beginning for this signal."""
+
     def embed_query_text(self, texts: Sequence[str]) -> Mapping[Signal, np.ndarray]:
-        """Per signal, `(len(texts), d) float32` unit rows to compare with that signal's segments."""
+        """Per signal, `(len(texts), d) float32` unit rows (or zeros) to compare with that signal's segments."""
 
     def embed_query_image(self, pictures: Sequence[Picture]) -> Mapping[Signal, np.ndarray]:
         """As `embed_query_text`, for example pictures."""
@@ -65,11 +76,63 @@ class Space(Protocol):
         """As `embed_query_text`, for example sounds."""
 
     def release(self) -> None:
-        """Let go of models that are loaded; they load again when needed."""
+        """Release loaded models; they load again when needed."""
+
+
+class SpaceAround:
+    """A space that hands everything on to the one `inner`; what differs is said by those that inherit from it."""
+
+    def __init__(self, inner: Space) -> None:
+        self.inner = inner
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """See Space."""
+        return self.inner.fingerprint
+
+    @property
+    def dimensions(self) -> Mapping[Signal, int]:
+        """See SegmentSpace."""
+        return self.inner.dimensions
+
+    @property
+    def image_input(self) -> ImageInput:
+        """See SegmentSpace."""
+        return self.inner.image_input
+
+    def embed(self, signal: Signal, items: Sequence[Any]) -> np.ndarray:
+        """See SegmentSpace."""
+        return self.inner.embed(signal, items)
+
+    def cuts(self, signal: Signal, texts: Sequence[str]) -> list[bool]:
+        """See Space."""
+        return self.inner.cuts(signal, texts)
+
+    def embed_query_text(self, texts: Sequence[str]) -> Mapping[Signal, np.ndarray]:
+        """See Space."""
+        return self.inner.embed_query_text(texts)
+
+    def embed_query_image(self, pictures: Sequence[Picture]) -> Mapping[Signal, np.ndarray]:
+        """See Space."""
+        return self.inner.embed_query_image(pictures)
+
+    def embed_query_sound(self, waveforms: Sequence[Waveform]) -> Mapping[Signal, np.ndarray]:
+        """See Space."""
+        return self.inner.embed_query_sound(waveforms)
+
+    def release(self) -> None:
+        """See Space."""
+        self.inner.release()
+
+
+def dimensions_of(space: Space) -> dict[Signal, int]:
+    """By signal, the length of its vectors in a space: of those, too, that another signal's encoder serves."""
+    known = space.dimensions
+    return {signal: known[signal.encoder] for signal in Signal if signal.encoder in known}
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """`(n, d)` of any float dtype -> C-contiguous float32 unit rows; zero rows stay zero."""
+    """`(n, d)` of any float dtype -> C-contiguous float32 unit rows; zero rows stay zero. Raises SpaceError."""
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if vectors.ndim != 2:
         raise SpaceError(f"vectors must be a matrix, not of shape {vectors.shape}")

@@ -1,37 +1,39 @@
 """The starter space: MiniLM's sentence space, with pictures (and sounds) projected into it.
 
 Everything that it needs comes inside installed packages: no download at run time. Vectors of every
-signal have 384 dimensions and can be compared with each other. Knows which encoders there are and
-how queries are prepared; the encoders know their models.
+signal have 384 dimensions and can be compared with each other. Version 1 is for English captions; version 2 knows
+single words and other languages too. Knows which encoders there are; the encoders know their models.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, assert_never
 
 import numpy as np
 from msgspec import Struct
-from safetensors import safe_open
-from safetensors.numpy import load_file
 
 from search.errors import SpaceError
-from search.lazy import Lazy
-from search.results import Signal
+from search.runtime.lazy import Lazy
 from search.settings import Settings
+from search.signals import ENCODED, Input, Signal
 from search.spaces.inputs import ImageInput, Picture, Waveform, fit_picture
-from search.spaces.minilm import DIMENSION, MiniLM
-from search.spaces.space import Fingerprint, unit_rows
-from search.spaces.weights import EFFICIENTNET, IMAGE, MINILM, MINILM_TOKENIZER, PRIOR, file_sha256, shipped
+from search.spaces.space import SURELY_READ, Fingerprint
+from search.spaces.specification import StarterSpecification, newest_starter
+from search.spaces.text.minilm import DIMENSION
+from search.spaces.text.sentences import (
+    EnglishSentences,
+    EverydaySentences,
+    Models,
+    Sentences,
+    english_models,
+    everyday_models,
+)
+from search.spaces.weights import EFFICIENTNET, IMAGE, PRIOR, file_sha256, shipped
 
 NAME = "starter"
 # The whole picture, distorted to a square: a centre crop loses people at the edges and 3 points of R@10.
 IMAGE_INPUT = ImageInput(side=260, fit="squash", resample="bicubic")
-_SEEN = (Signal.IMAGE, Signal.FRAME)
-# The head learned from sentences, so bare words become one; half way, because "dog frisbee" makes a poor sentence.
-_PROMPT = "there is {} in the picture"
-_BARE_WORDS = 3
-
 ItemT = TypeVar("ItemT", contravariant=True)
 
 
@@ -53,10 +55,14 @@ class SoundPart(Struct, frozen=True):
 class StarterSpace:
     """The embedded default; see `search.spaces.space.Space` for what each method promises."""
 
-    def __init__(self, settings: Settings, sound: SoundPart | None = None) -> None:
+    def __init__(
+        self, settings: Settings, sound: SoundPart | None = None, version: StarterSpecification | None = None
+    ) -> None:
+        """Without a version, the newest one that can be had here."""
+        self._version = version or newest_starter()
         self._sound_part = sound
         idle_seconds = settings.idle_release_seconds
-        self._text = Lazy(_SentenceEncoder.load)  # stays: every query needs it at once
+        self._text = Lazy(self._load_sentences)  # stays: every query needs it at once
         self._image = Lazy(lambda: _load_image_encoder(settings.device, settings.threads), idle_seconds)
         self._sound = Lazy(sound.load, idle_seconds) if sound else None
 
@@ -64,13 +70,14 @@ class StarterSpace:
     def fingerprint(self) -> Fingerprint:
         """Identity of the space, from the pinned sums; the files are checked when they are read."""
         models = [
-            ("text", MINILM.sha256),
-            ("tokenizer", MINILM_TOKENIZER.sha256),
+            *self._text_models,
             ("image", EFFICIENTNET.sha256),
             ("prior", file_sha256(shipped(PRIOR))),
             ("image head", file_sha256(shipped(IMAGE))),
         ]
         preprocessing = f"text: 256 tokens, centred; image: {IMAGE_INPUT.fit} {IMAGE_INPUT.side} {IMAGE_INPUT.resample}"
+        if self._is_everyday:
+            preprocessing += "; unknown text: zeros" + "; every language: 512 tokens" * self._version.multilingual
         if self._sound_part:
             models += self._sound_part.models
             preprocessing += f"; sound: {self._sound_part.preprocessing}"
@@ -85,8 +92,8 @@ class StarterSpace:
 
     @property
     def dimensions(self) -> Mapping[Signal, int]:
-        """Every signal, save sound where there is no encoder for it."""
-        return {signal: DIMENSION for signal in Signal if signal is not Signal.SOUND or self._sound}
+        """Every signal, except sound if there is no encoder for it."""
+        return {signal: DIMENSION for signal in ENCODED if signal.input is not Input.WAVEFORM or self._sound}
 
     @property
     def image_input(self) -> ImageInput:
@@ -97,19 +104,32 @@ class StarterSpace:
         """Vectors of segments, `(len(items), 384) float32`, unit rows. Raises SpaceError."""
         if not items:
             return np.empty((0, DIMENSION), np.float32)
-        if signal in _SEEN:
-            return self._pictures(items)
-        if signal is Signal.SOUND:
-            return self._sounds(items)
+        match signal.input:
+            case Input.PICTURE:
+                return self._pictures(items)
+            case Input.WAVEFORM:
+                return self._sounds(items)
+            case Input.WORDS:
+                with self._text.use() as encoder:
+                    return encoder.passages(items)
+            case _:
+                assert_never(signal.input)
+
+    def cuts(self, signal: Signal, texts: Sequence[str]) -> list[bool]:  # noqa: ARG002 - the same for all signals
+        """As `Space.cuts`."""
+        if all(len(text) < SURELY_READ for text in texts):
+            return [False] * len(texts)
         with self._text.use() as encoder:
-            return encoder.encode(items)
+            return [len(text) >= SURELY_READ and encoder.cuts(text) for text in texts]
 
     def embed_query_text(self, texts: Sequence[str]) -> Mapping[Signal, np.ndarray]:
-        """A text's own vector serves passages and sounds; pictures are compared with an adapted one."""
-        sentences = self.embed(Signal.TEXT, texts)
+        """See Space. Passages and sounds are compared with a text's own vector, pictures with an adapted one."""
         with self._text.use() as encoder:
-            adapted = encoder.adapt(texts, sentences)
-        return {signal: adapted if signal in _SEEN else sentences for signal in self.dimensions}
+            queries = encoder.queries(texts)
+        return {
+            signal: queries.pictures if signal.input is Input.PICTURE else queries.sentences
+            for signal in self.dimensions
+        }
 
     def embed_query_image(self, pictures: Sequence[Picture]) -> Mapping[Signal, np.ndarray]:
         """As `embed_query_text`, for example pictures of any size."""
@@ -120,10 +140,21 @@ class StarterSpace:
         return self._for_every_signal(self.embed(Signal.SOUND, waveforms))
 
     def release(self) -> None:
-        """Let go of the models; they load again when needed."""
+        """Release the models; they load again when needed."""
         for model in (self._text, self._image, self._sound):
             if model:
                 model.release()
+
+    @property
+    def _is_everyday(self) -> bool:
+        return self._version.version > 1
+
+    @property
+    def _text_models(self) -> Models:
+        return everyday_models(self._version.multilingual) if self._is_everyday else english_models()
+
+    def _load_sentences(self) -> Sentences:
+        return EverydaySentences.load(self._version.multilingual) if self._is_everyday else EnglishSentences.load()
 
     def _pictures(self, pictures: Sequence[Picture]) -> np.ndarray:
         with self._image.use() as encoder:
@@ -137,38 +168,6 @@ class StarterSpace:
 
     def _for_every_signal(self, vectors: np.ndarray) -> Mapping[Signal, np.ndarray]:
         return dict.fromkeys(self.dimensions, vectors)
-
-
-class _SentenceEncoder:
-    """MiniLM, centred: what all captions have in common says nothing about one of them."""
-
-    def __init__(self, model: MiniLM, centre: np.ndarray, query: np.ndarray, axis: np.ndarray) -> None:
-        self._model = model
-        self._centre = centre
-        self._query = query
-        self._axis = axis
-
-    @classmethod
-    def load(cls) -> _SentenceEncoder:
-        with safe_open(shipped(IMAGE), framework="numpy") as file:
-            query, axis = (file.get_tensor(name).astype(np.float32) for name in ("query", "head.axis"))
-        return cls(MiniLM.load(), load_file(shipped(PRIOR))["centre"], query, axis)
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        return unit_rows(self._model.encode(texts) - self._centre)
-
-    def adapt(self, texts: Sequence[str], sentences: np.ndarray) -> np.ndarray:
-        """Turn sentence vectors a little towards what pictures show; learned with the image head.
-
-        And give all the same value along the axis on which pictures say how crowded they are (image_head.py).
-        """
-        short = [row for row, text in enumerate(texts) if len(text.split()) <= _BARE_WORDS]
-        if short:
-            sentences = sentences.copy()
-            sentences[short] = unit_rows(sentences[short] + self.encode([_PROMPT.format(texts[row]) for row in short]))
-        turned = sentences + sentences @ self._query.T
-        off_axis = turned - np.outer(turned @ self._axis, self._axis) / (self._axis @ self._axis)
-        return unit_rows(unit_rows(off_axis) + self._axis)
 
 
 def _load_image_encoder(device: str, threads: int) -> Encoder[Picture]:

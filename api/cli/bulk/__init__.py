@@ -1,0 +1,1 @@
+"""Bulk ingestion on the command line: jobs on many machines, shards, estimates."""

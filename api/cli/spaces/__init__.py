@@ -1,0 +1,1 @@
+"""`medley spaces`, and what measures and tunes them: `medley eval`, `medley judgements`."""

@@ -1,0 +1,1 @@
+"""What HTTP needs around the routes: access, errors, uploads, files, streams."""

@@ -1,0 +1,1 @@
+"""Model Context Protocol at `/mcp`: what agents can do with a library, step by step."""

@@ -1,0 +1,56 @@
+// What could not be read, in people's words, grouped by reason, with what to do; and what was passed over.
+
+import { call, get } from "../base/api.js";
+import { attempt, button, h } from "../base/dom.js";
+import { count, folder, name } from "../base/format.js";
+import { may } from "../base/session.js";
+
+/**
+ * Pattern of the reason -> what it means for people, and what they can do.
+ * @type {[RegExp, string, string][]}
+ */
+const REASONS = [
+  [/empty file|is empty/i, "are empty", "Nothing is in them; perhaps a copy or download broke off. Copy them again."],
+  [/permission denied/i, "may not be read", "Give the account that runs Medley leave to read them, then try again."],
+  [/can't be read now|no such file|stale|i\/o error/i, "could not be reached", "The drive or network may have been away. Try again once it is back."],
+  [/timeout|silent|hang|took longer/i, "took too long", "They may be damaged, or very large: raise the setting decode_timeout_seconds and try again."],
+  [/max_image_pixels|max_file_bytes|max_duration|max_streams|larger than|too large|longer than/i, "are larger than the settings allow", "The reason names the setting to raise; then try again."],
+  [/memory/i, "need more memory than they may take", "Raise the setting decode_memory_bytes and try again."],
+  [/no (image|video|audio|stream|media)|not (a|an) |unknown|unsupported|no known|is no |raw file/i, "are of a kind that Medley does not read", "Convert them, or leave them: nothing else waits for them."],
+  [/truncat|damaged|corrupt|invalid|can't be decoded|broken|cut off|header/i, "are damaged", "Other programs will most likely show only a part, too. Restore them from a backup, or leave them."],
+];
+/** @type {[RegExp, string, string]} */
+const OTHER = [/^/, "could not be read", "The reason stands beside each file."];
+
+/** @returns {Promise<any[]>} what to show */
+export async function failures(reload) {
+  const { items, next_cursor: more } = await get("/v1/failures?limit=500");
+  if (!items.length) return [h("p", { class: "help" }, "None: every file is accounted for.")];
+  const message = h("div");
+  const groups = new Map();
+  for (const item of items) {
+    const reason = REASONS.find(([pattern]) => pattern.test(item.reason)) || OTHER;
+    groups.set(reason, [...(groups.get(reason) || []), item]);
+  }
+  return [
+    ...[...groups].sort(([, a], [, b]) => b.length - a.length).map(([[, words, advice], its]) => h("details", { class: "group" },
+      h("summary", {}, h("strong", {}, `${count(its.length, "file")} ${its.length === 1 ? words.replace(/^are /, "is ").replace(/^need /, "needs ") : words}`)),
+      h("p", { class: "help" }, advice),
+      h("ul", { class: "list" }, its.map((item) => h("li", {}, h("span", { class: "grow", title: item.path }, name(item.path), h("small", {}, ` in ${folder(item.path)}`)), h("small", { class: "warning" }, item.reason.replace(`${item.path}: `, ""))))))),
+    more && h("p", { class: "help" }, "And more: ", h("code", {}, "medley failures"), " lists them all."),
+    may("write") && h("p", {}, button("Try all again", () => attempt(message, async () => {
+      await call("POST", "/v1/failures/retry");
+      await reload();
+    }))),
+    message,
+  ].filter(Boolean);
+}
+
+/** What was passed over because Medley does not read it, such as "3 PDFs". @param {Record<string, number> | undefined} skipped */
+export function passedOver(skipped) {
+  const kinds = Object.entries(skipped || {}).sort(([, a], [, b]) => b - a);
+  if (!kinds.length) return "";
+  return h("p", { class: "help" }, `${kinds.map(([kind, number]) => `${number.toLocaleString()} ${number === 1 ? label(kind) : `${label(kind)}s`}`).join(", ")} skipped: Medley reads photos, recordings and videos.`);
+}
+
+const label = (kind) => (/^[a-z0-9]{1,4}$/.test(kind) ? kind.toUpperCase() : kind);

@@ -1,0 +1,125 @@
+"""Does the language model see? Captions, the true caption among a hundred, questions with four choices.
+
+    python -m benchmarks.multimodal --data ../data --home work/home --part test
+
+Captions of Flickr8k's photos by CIDEr-D and BLEU against five human ones; the first human caption of a photo among
+those of 100, by likelihood over typical photos (chance 1 %); visual7w's true answer among four to questions with the
+same first word (chance 25 %), drawn as benchmarks/soft_tokens.py draws them. `--ablate` gives every photo another
+one's tokens: what remains is what the model says without looking.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.caption_metrics import bleu, cider
+from benchmarks.soft_tokens import CHOICES
+from search.arrays import Float32Array
+from search.language.backends import LocalModel
+from search.multimodal.adapter import Adapter, adapter_path
+from search.multimodal.beam_search import Beams
+from search.multimodal.map_encoder import STARTER, MapEncoder, open_map_encoder
+from search.multimodal.model import MultimodalModel
+from search.settings import Settings
+from search.spaces.inputs import fit
+from training.projector_data import read_photos, tidy
+
+
+def captions(model: MultimodalModel, soft: Float32Array, references: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Scores of greedy captions and of those that beam search finds."""
+    scores: dict[str, Any] = {"photos": len(soft)}
+    for name, beams in (("greedy", Beams(width=1)), ("beams", Beams())):
+        began = time.process_time()
+        written = [said.words for said in model.captions(soft, beams)]
+        seconds = (time.process_time() - began) / len(written)
+        blue = bleu(written, references)
+        scores[name] = {
+            "CIDEr": round(float(np.mean(cider(written, references))), 3),
+            "BLEU-4": round(blue[3], 3),
+            "BLEU-1": round(blue[0], 3),
+            "CPU seconds a photo": round(seconds, 3),
+        }
+    return scores
+
+
+def among(model: MultimodalModel, soft: Float32Array, texts: Sequence[str]) -> dict[str, float]:
+    """How often a photo's caption is the likeliest, and among the five likeliest."""
+    gains = model.gains(texts, soft)
+    own = gains[np.arange(len(gains)), np.arange(len(gains))][:, None]
+    ranks = (gains > own).sum(1)
+    return {
+        "texts": len(texts),
+        "top1": round(float((ranks < 1).mean()), 3),
+        "top5": round(float((ranks < 5).mean()), 3),
+    }
+
+
+def choices(model: MultimodalModel, encoder: MapEncoder, data: Path, part: str, *, ablate: bool) -> dict[str, float]:
+    """The true answer among four answers to questions that begin with the same word; every question of the part."""
+    rows = [json.loads(line) for line in (data / "photos" / "visual7w.jsonl").read_text("utf-8").splitlines()]
+    random = np.random.default_rng(0)
+    pool: dict[str, list[str]] = {}
+    for row in rows:
+        for question, answer in row["qa"]:
+            pool.setdefault(question.split()[0], []).append(answer)
+    asked = [row for row in rows if row["part"] == part]
+    soft = model.soft_tokens(_maps(encoder, [data / "photos" / "visual7w" / row["file"] for row in asked]))
+    right: list[bool] = []
+    for row, tokens in zip(asked, np.roll(soft, 1, axis=0) if ablate else soft, strict=True):
+        for question, answer in row["qa"]:
+            others = sorted(set(pool[question.split()[0]]) - {answer})
+            if len(others) < CHOICES - 1:
+                continue
+            offered = [answer, *random.choice(others, CHOICES - 1, replace=False)]
+            right.append(int(model.choices(question, offered, tokens[None])[0].argmax()) == 0)
+    return {"questions": len(right), "right": round(float(np.mean(right)), 3)}
+
+
+def _maps(encoder: MapEncoder, files: Sequence[Path]) -> np.ndarray:
+    return encoder.maps([fit(Image.open(file).convert("RGB"), encoder.image_input) for file in files])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the figures as JSON, and some captions."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--home", type=Path, required=True, help="where the converted language model is kept")
+    parser.add_argument("--adapter", type=Path, help="default: the shipped one")
+    parser.add_argument("--part", choices=("validation", "test"), default="test")
+    parser.add_argument("--photos", type=int, default=500)
+    parser.add_argument("--among", type=int, default=100)
+    parser.add_argument("--describe", type=int, default=12)
+    parser.add_argument("--ablate", action="store_true")
+    options = parser.parse_args(arguments)
+    settings = Settings.load(home=options.home)
+    adapter = Adapter.load(options.adapter or adapter_path(STARTER, "embedded"))
+    encoder = open_map_encoder(STARTER, settings)
+    photos = read_photos(options.data / "photos" / "flickr8k.jsonl", options.part)[: options.photos]
+    with LocalModel(settings).adapted(adapter) as model:
+        soft = model.soft_tokens(
+            _maps(encoder, [options.data / "photos" / "flickr8k" / described["file"] for described in photos])
+        )
+        if options.ablate:
+            soft = np.roll(soft, 1, axis=0)
+        for said, photo in zip(model.captions(soft[: options.describe]), photos, strict=False):
+            print(f"| {said.words} | {photo['captions'][0]} |", flush=True)
+        print(
+            json.dumps({"captions": captions(model, soft, [described["captions"] for described in photos])}), flush=True
+        )
+        texts = [tidy(photo["captions"][0]) for photo in photos[: options.among]]
+        print(json.dumps({"among": among(model, soft[: options.among], texts)}), flush=True)
+        if options.part == "test":
+            told = choices(model, encoder, options.data, "test", ablate=options.ablate)
+            print(json.dumps({"visual7w": told}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Documentation, and the tool that writes its tree."""

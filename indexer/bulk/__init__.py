@@ -1,0 +1,1 @@
+"""Bulk ingestion: the steps of the worker on many machines, in blocks; shards of Parquet, and their import."""

@@ -1,0 +1,1 @@
+"""From untrusted files to decoded items, in killable child processes."""

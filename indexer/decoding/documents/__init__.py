@@ -1,0 +1,1 @@
+"""Documents: PDF, scans of several pages, and text, as pages and lines."""

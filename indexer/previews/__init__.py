@@ -1,0 +1,1 @@
+"""Pictures, clips and subtitles that people look at: thumbnails, waveforms, excerpts."""

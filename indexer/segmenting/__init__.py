@@ -1,0 +1,1 @@
+"""From decoded items to segments: speech, sounds and text seen."""

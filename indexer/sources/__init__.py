@@ -1,0 +1,1 @@
+"""Where files come from: scanning and watching the roots that hold media."""

@@ -1,0 +1,1 @@
+"""Files that are not in a local folder: buckets, servers, archives."""

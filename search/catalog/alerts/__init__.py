@@ -1,0 +1,1 @@
+"""Saved searches, the events that tell of files that match them, and their way to webhooks."""

@@ -1,0 +1,1 @@
+"""How statements are made on both databases: filters, full text, bulk rows, connections."""

@@ -1,0 +1,1 @@
+"""Keeping the catalogue sound: migrations, health, backup."""

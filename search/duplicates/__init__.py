@@ -1,0 +1,1 @@
+"""Finding copies: the same bytes, altered copies, pictures of the same thing."""

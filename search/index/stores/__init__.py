@@ -1,0 +1,1 @@
+"""What a partition keeps its rows in: flat, or in lists; and the files they live in."""

@@ -1,0 +1,46 @@
+"""Words that ask for the one of two and words that tell the other: "when does it leave?" and "Arrival 10:40".
+
+A page often holds both in neighbouring rows, and a reader takes one for the other where only that one is left. Rules
+over words in English, German, French and Spanish. Pure text; knows no model and no source.
+"""
+
+from __future__ import annotations
+
+import re
+
+from search.language.reading.value_types import plain
+
+_PAIRS: tuple[tuple[str, str], ...] = (
+    (
+        r"arriv\w*|lands?|landing|get to|ankunft|ankomm\w*|arrivee|llega\w*",
+        r"depart\w*|leav(?:es?|ing)|left|takes? off|abfahrt|abflug|abreise|abfahren|salida|sale",
+    ),
+    (r"check(?:ed|ing)?[ -]?in|einchecken", r"check(?:ed|ing)?[ -]?out|auschecken"),
+    (
+        r"pick(?:s|ed|ing)?[ -]?(?:\w+ ){0,3}up|collect(?:s|ed|ion)?|abhol\w*|holen",
+        r"return(?:s|ed|ing)?|due back|back by|drop[ -]?off|give back|bring back|ruckgabe|zuruck\w*|rendre|devolver",
+    ),
+    (r"open(?:s|ed|ing)?|offnet|geoffnet|ouvre|abre", r"clos(?:es?|ed|ing)|shuts?|schliesst|ferme|cierra"),
+    (
+        r"start(?:s|ed|ing)?|begin(?:s|ning)?|began|beginnt|anfang|commence|empieza|comienza",
+        r"end(?:s|ed|ing)?|finish(?:es|ed)?|over|endet|ende|finit|termina",
+    ),
+    (r"sunrise|sun ris\w*|rises?|sonnenaufgang|se leve", r"sunset|sun sets?|sets|sonnenuntergang|se couche"),
+    (r"min(?:imum)?\.?|lowest|coldest|tiefst\w*", r"max(?:imum)?\.?|highest|hottest|warmest|hochst\w*"),
+    (r"born|birth\w*|geboren|ne|nacido", r"died|death|gestorben|mort|murio"),
+    (r"entrance|entry|einfahrt|eingang|entree|entrada", r"exit|ausfahrt|ausgang|sortie"),
+    (r"adults?|erwachsene\w*|adultes?|adultos?", r"child(?:ren)?|kids?|kinder?|enfants?|ninos?"),
+    (r"bought|buy(?:s|ing)?|gekauft", r"sold|sell(?:s|ing)?|verkauft"),
+    (r"deposit(?:s|ed)?|paid in|eingezahlt", r"withdr\w+|paid out|abgehoben"),
+)
+_RULES = tuple(tuple(re.compile(rf"\b(?:{words})\b") for words in pair) for pair in _PAIRS)
+
+
+def tells_the_other(question: str, words: str) -> bool:
+    """Does the question ask for one of two opposites, and do the words tell only the other?"""
+    asked, told = plain(question), plain(words)
+    for rule, opposite in _RULES:
+        for wanted, other in ((rule, opposite), (opposite, rule)):
+            if wanted.search(asked) and not other.search(asked) and other.search(told) and not wanted.search(told):
+                return True
+    return False

@@ -1,0 +1,216 @@
+"""What a question asks for (a price, a time, a name, ...), and whether words hold such a thing.
+
+A line that holds none of what is asked for never answers. Rules over words in English, German, French and Spanish;
+where no rule fits, any words may answer. Pure text; knows no model and no source.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from enum import StrEnum
+
+from search.language.lexical import names, numbers, tokens
+
+
+class ValueType(StrEnum):
+    """A kind of thing that a line can hold."""
+
+    PRICE = "price"
+    TIME = "time"  # of a day
+    DATE = "date"
+    WHEN = "when"  # time, date, or words such as "after lunch"
+    DURATION = "duration"
+    COUNT = "count"  # a number that is not a price
+    NUMBER = "number"
+    PERSON = "person"
+    PLACE = "place"
+    REASON = "reason"
+    COLOUR = "colour"
+    CODE = "code"
+    PHONE = "phone"
+    EMAIL = "email"
+
+
+_PAY = (
+    r"costs?|price|pa(?:y|ys|id)|spen[dt]|owe|charges?|fee|fare|expensive|rent|deposit|total|balance|bill|admission"
+    r"|kosten?|kostete?|gekostet|bezahl\w*|preis|zahlen|ausgegeben|coutent?|coute|couter|prix|pa(?:ye|yer|yons|gar)"
+    r"|cuestan?|costo|precio|pague|pagamos|devons"
+)
+# What begins first in the question decides; of two that begin together the earlier here. Lower case, no accents.
+_ASKED: tuple[tuple[ValueType, str], ...] = (
+    (
+        ValueType.REASON,
+        r"\bwhy\b|\bwarum\b|\bwieso\b|\bweshalb\b|\bpourquoi\b|\bpor que\b|\bwhat (?:is|was) the reason\b",
+    ),
+    (ValueType.COLOUR, r"\bcolou?rs?\b|\bfarbe\b|\bcouleur\b|\bcolor\b"),
+    (ValueType.EMAIL, r"\be-?mail\b"),
+    (
+        ValueType.PHONE,
+        r"\b(?:tele)?phone number\b|\bwhat number (?:do|should|must|can) (?:i|we|you) (?:call|ring)\b"
+        r"|\bwhom (?:do|can) (?:i|we) call\b"
+        r"|\btelefonnummer\b|\bnumero de telephone\b|\btelefono\b",
+    ),
+    (
+        ValueType.CODE,
+        r"\b(?:what|which) (?:is|was) the (?:\w+ ){0,2}(?:code|pin|combination|iban|(?:serial|tracking|booking) number)"
+        r"\b"
+        r"|\b(?:what|which) (?:is|was) the number of (?:the|my|our)\b"
+        r"|\b(?:what|which) code\b|\b(?:licen[cs]e|number) plate\b|\bseriennummer\b|\bcombinacion\b",
+    ),
+    (
+        ValueType.PRICE,
+        rf"\b(?:how much|wie ?viel|combien|cuanto)\b.*\b(?:{_PAY})\b|\b(?:what|was|que)\b.* (?:costs?|kosten?|kostet)\b"
+        r"|\bwhat (?:did|do|does|must|should) (?:i|we|you) pay\b"
+        r"|\b(?:what|welcher) (?:is|was|ist) (?:the|der) (?:price|preis)\b",
+    ),
+    (ValueType.TIME, r"(?<!in )\b(?:what|which) time\b|\bum wie ?viel uhr\b|\bquelle heure\b|\bque hora\b"),
+    (
+        ValueType.DATE,
+        r"\b(?:what|which) (?:day|date|year|month)\b|\bwelche[mn] (?:tag|datum|jahr)\b|\bquelle? (?:jour|date|annee)\b"
+        r"|\bque (?:dia|fecha|ano)\b",
+    ),
+    (ValueType.WHEN, r"\bwhen\b|\bwann\b|\bquand\b|\bcuando\b"),
+    (ValueType.DURATION, r"\bhow long\b|\bin what time\b|\bwie lange\b|\bcombien de temps\b|\bcuanto tiempo\b"),
+    (
+        ValueType.COUNT,
+        r"\bhow (?:many|old|far|often|tall|heavy|deep|big|large|hot|warm|fast|wide|strong|full|humid)\b"
+        r"|\bwie ?(?:viele|alt|weit|oft|hoch|schwer|tief|gross|heiss|warm)\b|\bcuant[oa]s\b"
+        r"|\b(?:what|which) (?:number|temperature|age|percentage|weight)\b",
+    ),
+    (ValueType.NUMBER, r"\bhow (?:much|high)\b|\bwie ?viel\b|\bcombien\b|\bcuant[oa]\b"),
+    (ValueType.PERSON, r"\b(?:who|whom|whose)\b|\bwe(?:r|m|n|ssen)\b|\bqui\b|\bquien(?:es)?\b"),
+    (
+        ValueType.PLACE,
+        r"\bwhere\b|\bwo(?:her|hin)?\b|\bou\b|\bd[oa]nde\b|\b(?:what|which) (?:city|country|town|place|street|room)\b",
+    ),
+)
+_MONTH = (
+    r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
+    r"|januar|februar|marz|mai|juni|juli|oktober|dezember|janvier|fevrier|mars|avril|juin|juillet|aout|septembre|octobre"
+    r"|novembre|decembre|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre"
+)
+_WEEKDAY = (
+    r"(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:days?)?|montag|dienstag|mittwoch|donnerstag|freitag|samstag"
+    r"|sonntag|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|lunes|martes|miercoles|jueves|viernes|sabado|domingo"
+)
+_NUMBER = r"(?:\d{1,2}(?!\d| ?[°%.,])|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|noon|midnight)"
+_TIME = re.compile(
+    r"\b\d{1,2}(?::|h)\d{2}\b|\b\d{1,2}\.\d{2} ?(?:h|uhr|am|pm)\b|\b\d{1,2} ?(?:am|pm|a\.m|p\.m|h|uhr|heures)\b"
+    r"|o'? ?clock|\bhalf past\b|\bquarter (?:past|to)\b"
+    rf"|\bnoon\b|\bmidnight\b|\b(?:at|until|till|from|by|before|after|um|ab|bis|a) {_NUMBER}\b"
+    rf"|\b{_NUMBER} in the (?:morning|afternoon|evening)\b|\b{_NUMBER}[ -](?:fifteen|thirty|forty-five)\b"
+)
+_DATE = re.compile(
+    rf"\b(?:{_MONTH})\b|\b(?:{_WEEKDAY})\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b(?:1[0-9]|20)\d\d\b|\b\d{{4}}-\d\d-\d\d\b"
+    r"|\b(?:to|yester)?(?:day|morrow|night)\b|\b\w+(?:eenth|ieth|first|second|third|fourth|fifth|sixth|ninth|tenth|th)\b|\bcentury\b"
+    r"|\b(?:nine|eigh|four|fif|six|seven)teen[ -]\w+\b|\b(?:next|last|this) (?:week|month|year|\w+day)\b|\bages?\b"
+)
+_WHEN = re.compile(
+    r"\b(?:after|before|during|while|when|until|till|since|as soon as|once|every|daily|weekly|spring|summer|autumn"
+    r"|winter|morning|evening|afternoon|hours?|weeks?|months?|years?|nach|vor|seit|apres|avant|despues|antes|open|closed)\b"
+)
+_CURRENCY = (
+    r"(?:chf|eur|usd|gbp|sek|nok|dkk|jpy|fr\.?|francs?|franken|euros?|dollars?|pounds?|cents?|pence|rappen|[€$£¥])"
+)
+_PRICE = re.compile(
+    rf"{_CURRENCY} ?\d|\d ?{_CURRENCY}|\w+ {_CURRENCY}\b|\b\d+[.,]\d\d\b|\bfree\b|\bgratis\b|\bgratuit\b"
+    r"|\b(?:entry|ticket|price|total|cost|costs|fee|rent)\b\D{0,20}\d"
+)
+_PRICED = re.compile(rf"{_CURRENCY} ?\d[\d.,']*|\d[\d.,']* ?{_CURRENCY}\b")
+_DURATION = re.compile(
+    r"\b(?:seconds?|minutes?|min|hours?|days?|nights?|weeks?|months?|years?|sekunden?|minuten?|stunden?|tage?n?|wochen?|jahre?n?"
+    r"|heures?|jours?|semaines?|mois|ans?|horas?|dias?|semanas?|meses|anos?|forever|always)\b|\d ?(?:h|s|min)\b"
+)
+_GREETINGS = frozenset(
+    ("sure", "ok", "okay", "yes", "hi", "hello", "thanks", "dear", "great", "ja", "nein", "oui", "si")
+)
+_TAKES = re.compile(r"\bin what time\b|\b(?:need|take|last)(?:s|ed)?\b|\btook\b|\bbraucht?e?\b|\bdauert?e?\b")
+_PHONE = re.compile(r"\+\d[\d /-]{7,}|\btel\b\.?:? ?[\d /-]{7,}")
+_REASON = re.compile(
+    r"\b(?:because|since|due|so|as|for|reason|caused?|owing|thanks|to|order|weil|denn|wegen|grund|car|parce|cause|porque|debido"
+    r"|easier|better)\b|:"
+)
+_COLOUR = re.compile(
+    r"\b(?:red|green|blue|yellow|white|black|gr[ae]y|orange|pink|purple|violet|brown|golden|gold|silver|turquoise|beige|dark|light"
+    r"|rot|grun|blau|gelb|weiss|schwarz|grau|braun|rouge|verte?|bleue?|jaune|blanche?|noire?|rojo|verde|azul|amarillo|blanco|negro)\b"
+)
+_PERSON = re.compile(
+    r"\b(?:(?:wo)?m[ae]n|people|mother|father|sister|brother|aunt|uncle|cousin|friend|neighbou?r|child(?:ren)?|boy|girl|teacher"
+    r"|doctor|driver|singer|writer|author|painter|builder|worker|farmer|printer|player|baker|king|queen|president|captain"
+    r"|i|he|she|they|we|\w{3,}(?:ers|ors|ists?|smen|ians?))s?\b"
+)
+_PLACE = re.compile(
+    r"\b(?:in|on|at|under|behind|near|next|by|opposite|from|with|above|below|inside|outside|between|beside|left|right|upstairs"
+    r"|downstairs|home|here|there|to|of|auf|an|bei|unter|hinter|neben|aus|dans|sur|sous|chez|en|sobre|bajo|detras)\b"
+)
+
+
+_PHONE_DIGITS = 5
+_CODE_LETTERS = 3
+
+
+def expected(question: str) -> ValueType | None:
+    """The kind of thing that would answer; None when any words may."""
+    text = plain(question)
+    matches = [(match.start(), kind) for kind, rule in _ASKED if (match := re.search(rule, text))]
+    # "Whom do I call when ...": the first word that asks is the question, the others belong to what is asked about.
+    return min(matches, key=lambda start_and_kind: start_and_kind[0])[1] if matches else None
+
+
+def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
+    """Do the words hold a thing of this kind, other than what the question itself says?"""
+    text = plain(words)
+    match kind:
+        case ValueType.PRICE:
+            return (bool(numbers(words)) and bool(_PRICE.search(text))) or " free" in f" {text}"
+        case ValueType.TIME:
+            return bool(_TIME.search(text))
+        case ValueType.DATE:
+            return bool(_DATE.search(text))
+        case ValueType.WHEN:
+            return any(rule.search(text) for rule in (_TIME, _DATE, _WHEN))
+        case ValueType.DURATION:
+            # "How long is it open?" is answered by when it closes; who needs how long for something is not.
+            until = not _TAKES.search(plain(question))
+            return bool(_DURATION.search(text)) or bool(_TIME.search(text)) or (until and bool(_DATE.search(text)))
+        case ValueType.CODE:
+            rest = _PHONE.sub(" ", _PRICED.sub(" ", text))
+            return any(len(token) >= _CODE_LETTERS and re.search(r"\d", token) for token in rest.split())
+        case ValueType.COUNT:
+            return _counts(_PRICED.sub(" ", text), question)
+        case ValueType.NUMBER:
+            return _counts(text, question)
+        case ValueType.PERSON:
+            # "Date 26/06/2027": what stands alone beside a number is its label, and no name.
+            labelled = re.search(r"\d", text) and len(re.findall(r"[a-z]{2,}", text)) <= 1
+            named = frozenset() if labelled else names(f"x {words}") - set(tokens(question)) - _GREETINGS
+            return bool(named) or bool(_PERSON.search(text)) or _digits(_DATE.sub(" ", text)) >= _PHONE_DIGITS
+        case ValueType.PLACE:
+            named = names(f"x {words}") - set(tokens(question))
+            return bool(named) or bool(numbers(words)) or bool(_PLACE.search(text))
+        case ValueType.REASON:
+            return bool(_REASON.search(text))
+        case ValueType.COLOUR:
+            return bool(_COLOUR.search(text))
+        case ValueType.PHONE:
+            return _digits(_DATE.sub(" ", text)) >= _PHONE_DIGITS
+        case ValueType.EMAIL:
+            return "@" in words
+    return True
+
+
+def _counts(text: str, question: str) -> bool:
+    if numbers(text) - numbers(question) or _WHEN.search(text):
+        return True
+    return bool(re.search(r"\b(?:a|an|one|no|none|both|twice|once)\b", text))
+
+
+def _digits(words: str) -> int:
+    return sum(letter.isdigit() for letter in words)
+
+
+def plain(text: str) -> str:
+    """In lower case, without accents, apostrophes straight."""
+    letters = unicodedata.normalize("NFKD", text.lower().replace("’", "'").replace("ß", "ss"))
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))

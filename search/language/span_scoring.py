@@ -1,0 +1,200 @@
+"""How likely does a statement answer a question? The quoting answerer's way of finding the line.
+
+The reader reads whole passages; a logistic model over its score and a few features that can be argued about ranks all
+statements; a second one over the best score and its lead says how sure the answer is. What holds nothing of the kind
+asked for never answers. Weights are fitted by training/span_scoring.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from search.arrays import Float32Array, Float64Array
+from search.language.citations import EmbedTexts, gives_orders
+from search.language.evidence import Span
+from search.language.lexical import EMPTY, is_english, is_question, names, numbers, stem, tokens
+from search.language.reading.opposites import tells_the_other
+from search.language.reading.value_types import ValueType, holds
+
+WEIGHTS = Path(__file__).parent / "weights" / "span-scoring.json"
+FEATURES = ("reader", "titled", "setting", "names_missing", "typed")
+MAX_CANDIDATES = 16  # of the statements that may answer, those that the reader likes best
+LONGEST_LEAD = 8.0
+LEAST_RIVAL = -2.0  # of the answer that is nowhere: a statement that stands alone is not sure for that
+_NOT_COUNTED = frozenset(
+    ("money", "time", "times", "long", "people", "hours", "minutes", "days", "percent", "cost", "costs")
+)
+_MOST_NATS = 12.0  # either way: beyond, the reader is only louder
+
+
+class StatementReader(Protocol):
+    """Reads a question and the statements of one passage together."""
+
+    def read(self, question: str, statements: Sequence[str]) -> Float32Array:
+        """`(len(statements),) float32`: by how many nats each is likelier to answer than that none of them does."""
+
+
+class SpanWeights(Struct, frozen=True, forbid_unknown_fields=True):
+    """Weight of each of FEATURES."""
+
+    reader: float  # nats by which the reader prefers it to "nowhere in this passage"
+    titled: float  # cosine of question and statement behind the passage's first, which often says what it is about
+    setting: float  # cosine of question and the whole passage
+    names_missing: float  # share of the question's names and numbers that are nowhere in the passage
+    typed: float  # 1 where the kind of thing asked for is known (and held), else 0
+    bias: float
+
+    @property
+    def vector(self) -> Float64Array:
+        """`(len(FEATURES),)`."""
+        return np.array([getattr(self, name) for name in FEATURES])
+
+
+class ConfidenceWeights(Struct, frozen=True, forbid_unknown_fields=True):
+    """A logistic model of "the best statement answers"."""
+
+    score: float  # of the best
+    lead: float  # over the best statement with other words
+    bias: float
+    threshold: float  # below, the answer is "not found"
+
+
+class LanguageWeights(Struct, frozen=True, forbid_unknown_fields=True):
+    """All weights for questions of one kind of language."""
+
+    spans: SpanWeights
+    confidence: ConfidenceWeights
+
+
+class ScoringWeights(Struct, frozen=True, forbid_unknown_fields=True):
+    """The reader knows English; other questions rest on likeness, names and the kind of thing."""
+
+    english: LanguageWeights
+    other: LanguageWeights
+
+
+class ScoredSpan(Struct, frozen=True):
+    """A span with the probability that it answers."""
+
+    span: Span
+    probability: float
+
+
+class SpanScorer:
+    """Ranks spans by how likely they answer."""
+
+    def __init__(self, reader: StatementReader, embed: EmbedTexts, weights: ScoringWeights | None = None) -> None:
+        self._reader = reader
+        self._embed = embed
+        self._weights = weights or msgspec.json.decode(WEIGHTS.read_bytes(), type=ScoringWeights)
+
+    def threshold(self, question: str) -> float:
+        """The probability from which a span is an answer."""
+        return self._of(question).confidence.threshold
+
+    def weigh(self, question: str, spans: Sequence[Span], expects: ValueType | None = None) -> list[ScoredSpan]:
+        """The spans that can answer, best first. Those that give orders to a model are left out: they answer nobody.
+
+        `expects`: what a span must hold.
+        """
+        chosen, features = self.candidates(question, spans, expects)
+        if not chosen:
+            return []
+        weights = self._of(question)
+        scores = features @ weights.spans.vector + weights.spans.bias
+        chances = confidences(scores, [span.words for span in chosen], weights.confidence)
+        return [ScoredSpan(chosen[i], float(chances[i])) for i in np.argsort(-scores, kind="stable")]
+
+    def candidates(
+        self, question: str, spans: Sequence[Span], expects: ValueType | None = None
+    ) -> tuple[list[Span], Float64Array]:
+        """At most MAX_CANDIDATES spans that may answer, and their features `(n, len(FEATURES))`.
+
+        The reader reads all, because what may not answer says what the others are about.
+        """
+        may = np.array([may_answer(question, span, expects) for span in spans], bool)
+        if not may.any():
+            return [], np.zeros((0, len(FEATURES)))
+        nats = self._read(question, spans)
+        rows = [int(row) for row in np.argsort(-nats, kind="stable") if may[row]][:MAX_CANDIDATES]
+        titles: dict[int, str] = {}
+        for span in spans:
+            titles.setdefault(span.moment.segment_id, span.words)
+        chosen = [spans[row] for row in rows]
+        special = names(question) | numbers(question) | counted(question)
+        strange = [missing(special, span.setting) for span in chosen]
+        typed = np.full(len(chosen), float(expects is not None))
+        return chosen, np.column_stack([nats[rows], self._likeness(question, chosen, titles), strange, typed])
+
+    def _likeness(self, question: str, spans: Sequence[Span], titles: Mapping[int, str]) -> Float32Array:
+        """`(len(spans), 2)`: cosines of the question with each statement behind its title, and with its passage."""
+        titled = [f"{titles[span.moment.segment_id]}: {_read_as(span)}" for span in spans]
+        settings = [span.context or span.words for span in spans]
+        distinct = list(dict.fromkeys([*titled, *settings]))
+        vectors = self._embed([question, *distinct])
+        cosines = dict(zip(distinct, (vectors[1:] @ vectors[0]).tolist(), strict=True))
+        columns = [[cosines[text] for text in texts] for texts in (titled, settings)]
+        return np.array(columns, np.float32).T
+
+    def _read(self, question: str, spans: Sequence[Span]) -> Float64Array:
+        passages: dict[int, list[int]] = {}
+        for row, span in enumerate(spans):
+            passages.setdefault(span.moment.segment_id, []).append(row)
+        nats = np.zeros(len(spans))
+        for rows in passages.values():
+            nats[rows] = self._reader.read(question, [_read_as(spans[row]) for row in rows])
+        return nats.clip(-_MOST_NATS, _MOST_NATS)
+
+    def _of(self, question: str) -> LanguageWeights:
+        return self._weights.english if is_english(question) else self._weights.other
+
+
+def _read_as(span: Span) -> str:
+    return f"{span.question} {span.reading or span.words}".strip()
+
+
+def may_answer(question: str, span: Span, expects: ValueType | None) -> bool:
+    """Does it hold the kind of thing that is asked for, tell not just its opposite, and neither ask nor give orders?"""
+    words = span.reading or span.words
+    if expects is not None and is_question(span.words):
+        return False
+    return holds(expects, words, question) and not tells_the_other(question, words) and not gives_orders(span.words)
+
+
+def confidences(scores: Float64Array, words: Sequence[str], weights: ConfidenceWeights) -> Float64Array:
+    """`(n,)`: the probability that each answers, from its score and its lead over the best with other words."""
+    leads = np.array([lead(scores, words, row) for row in range(len(scores))])
+    return 1 / (1 + np.exp(-(weights.score * scores + weights.lead * leads + weights.bias)))
+
+
+def lead(scores: Float64Array, words: Sequence[str], row: int) -> float:
+    """How far a statement's score, of `(n,)` scores, is above the best of those with other words."""
+    others = [score for score, held in zip(scores, words, strict=True) if held != words[row]]
+    return float(np.clip(scores[row] - max([LEAST_RIVAL, *others]), -LONGEST_LEAD, LONGEST_LEAD))
+
+
+def missing(special: frozenset[str], setting: str) -> float:
+    """The share of names and numbers that the setting lacks; 0 when there are none."""
+    if not special:
+        return 0.0
+    words = tokens(setting)
+    held = {*words, *map(stem, words), *numbers(setting)}
+    return sum(not _held(word, held) for word in special) / len(special)
+
+
+def counted(question: str) -> frozenset[str]:
+    """What "how many" or "how much" asks about: where it is not named, a number is of something else."""
+    match = re.search(r"\bhow (?:many|much) ([a-z]{3,})\b", question.lower())
+    return frozenset((match[1],)) - EMPTY - _NOT_COUNTED if match else frozenset()
+
+
+def _held(word: str, held: Set[str]) -> bool:
+    """As it is or in another form, or without the s of a German genitive ("Annas"); accents don't matter."""
+    return any({part, stem(part), part.removesuffix("s")} & held for part in (word, *tokens(word)))

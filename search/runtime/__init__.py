@@ -1,0 +1,1 @@
+"""What every model shares at run time: lazy loading and the allocator."""

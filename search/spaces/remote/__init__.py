@@ -1,0 +1,1 @@
+"""Encoders that run in another process: asked over HTTP, and their frequent answers remembered."""

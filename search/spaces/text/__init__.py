@@ -1,0 +1,1 @@
+"""The text encoders of the starter, and how their vectors become one."""

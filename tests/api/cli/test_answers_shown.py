@@ -1,0 +1,35 @@
+"""An answer on the terminal; where there is none, what comes closest."""
+
+from __future__ import annotations
+
+import pytest
+from support.language_world import pictured
+
+from api.cli.output import print_answer
+from search.results import Answer, Hit
+
+
+def answer(hits: tuple[Hit, ...]) -> Answer:
+    return Answer(
+        question="Who?",
+        answer="",
+        found=False,
+        citations=(),
+        hits=hits,
+        space="words",
+        model="embedded",
+        took_seconds=0.1,
+    )
+
+
+def test_where_there_is_no_answer_the_best_hits_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    print_answer(answer(tuple(pictured(f"{name}.jpg", number) for number, name in enumerate("abcd", 1))))
+    told = capsys.readouterr().out
+    assert told.startswith("Your library does not hold the answer.\nThese come closest:\n")
+    assert "c.jpg" in told
+    assert "d.jpg" not in told
+
+
+def test_an_empty_library_has_nothing_that_comes_close(capsys: pytest.CaptureFixture[str]) -> None:
+    print_answer(answer(()))
+    assert capsys.readouterr().out == "Your library does not hold the answer.\n"

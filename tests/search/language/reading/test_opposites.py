@@ -1,0 +1,40 @@
+"""Rows that tell the opposite of what is asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from search.language.reading.opposites import tells_the_other
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("When must the rental car in Tampere be returned?", "Pick-up Mon 3 May 09:00"),
+        ("When does the train to Milan leave?", "Arrival 10:40"),
+        ("When do I get to Lugo by train?", "Departs 09:40"),
+        ("When do I have to check out?", "Check-in Fri 12 Feb, from 15:00"),
+        ("Wann kommt der Zug in Bern an, die Ankunft?", "Abfahrt 8:15"),
+        ("À quelle heure ferme le musée ?", "Opens at nine"),
+        ("How many children come?", "Adults 2"),
+        ("When does the sun set in Oslo?", "Sunrise 05:12"),
+    ],
+)
+def test_the_other_of_two_is_no_answer(question: str, told: str) -> None:
+    assert tells_the_other(question, told)
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("When does the train to Milan leave?", "Departs 09:40"),
+        ("When does the train to Milan leave?", "It leaves at 8:15 and arrives at 9."),
+        ("When does the shop close?", "Open from 9, closed on Sundays"),
+        ("When is the museum open?", "Daily 13:00 to 17:00"),
+        ("When do I arrive and when do I leave?", "Arrival 10:40"),
+        ("What is the wifi password?", "Password: otter-lamp-42"),
+        ("Who returned the ladder?", "Borrowed by Anna"),
+    ],
+)
+def test_what_tells_the_same_or_both_or_neither_may_answer(question: str, told: str) -> None:
+    assert not tells_the_other(question, told)

@@ -1,0 +1,90 @@
+"""What is asked for decides what may answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from search.language.reading.value_types import ValueType, expected, holds
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("How much does the hotel in Zermatt cost?", ValueType.PRICE),
+        ("What did we pay for the tent?", ValueType.PRICE),
+        ("How much flour do I need?", ValueType.NUMBER),
+        ("How many guests come?", ValueType.COUNT),
+        ("How long does it bake?", ValueType.DURATION),
+        ("What is the number of the bill of Moreau SA?", ValueType.CODE),
+        ("What is the alarm code of the garage?", ValueType.CODE),
+        ("What number do I call at the bank?", ValueType.PHONE),
+        ("At what time does the train leave?", ValueType.TIME),
+        ("When does the train leave?", ValueType.WHEN),
+        ("On which day do we arrive?", ValueType.DATE),
+        ("Who repairs the bass?", ValueType.PERSON),
+        ("Whom do I call when the heating fails?", ValueType.PHONE),
+        ("Who helps when the heating fails?", ValueType.PERSON),
+        ("Where did I park the car?", ValueType.PLACE),
+        ("Why was she late?", ValueType.REASON),
+        ("What colour is the garage?", ValueType.COLOUR),
+        ("What is Anna's phone number?", ValueType.PHONE),
+        ("What is the wifi password?", None),
+        ("Wie viel kostet das Hotel?", ValueType.PRICE),
+        ("Wann fährt der Zug?", ValueType.WHEN),
+        ("Où est la voiture ?", ValueType.PLACE),
+        ("¿Quién ganó la final?", ValueType.PERSON),
+        ("¿Por qué llegó tarde?", ValueType.REASON),
+    ],
+)
+def test_a_question_asks_for_a_kind_of_thing(question: str, kind: ValueType | None) -> None:
+    assert expected(question) is kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "holding", "lacking"),
+    [
+        (
+            ValueType.PRICE,
+            ("Total: CHF 642.00", "It cost forty francs.", "VAT 12.50", "Entry 15"),
+            "Hotel Alpenblick, Zermatt",
+        ),
+        (ValueType.TIME, ("Departs 09:32", "We meet at half past seven.", "from 6 pm"), "Platform 7"),
+        (ValueType.DATE, ("Saturday, 16 June", "12.05.2024", "in nineteen fifty-two"), "Gate B12"),
+        (ValueType.WHEN, ("Tomorrow at noon", "after the concert", "in the fifteenth century"), "Gate B12"),
+        (ValueType.DURATION, ("90 minutes", "until 12 May", "three weeks"), "Bake at 182 °C"),
+        (ValueType.CODE, ("The code is 0994.", "Tracking VJ4677X"), "It cost 630 euros."),
+        (ValueType.NUMBER, ("Seats 14", "There are twelve of us.", "every day"), "Served with bread"),
+        (ValueType.COUNT, ("Seats 14",), "Adults CHF 175.41"),
+        (ValueType.PERSON, ("Warden Anna Keller", "The woman next door"), "12.50"),
+        (ValueType.PLACE, ("under the blue pot", "It is in Lugano."), "Very nice"),
+        (ValueType.REASON, ("because it rained", "Closed: strong winds"), "The road is closed."),
+        (ValueType.COLOUR, ("dark green",), "The wall is high."),
+        (ValueType.PHONE, ("+41 44 123 45 67",), "Anna Keller"),
+        (ValueType.EMAIL, ("anna@example.org",), "example dot org"),
+    ],
+)
+def test_a_line_without_such_a_thing_never_answers(kind: ValueType, holding: tuple[str, ...], lacking: str) -> None:
+    assert all(holds(kind, words) for words in holding)
+    assert not holds(kind, lacking)
+
+
+def test_what_the_question_says_itself_is_no_answer() -> None:
+    assert not holds(ValueType.PERSON, "Biscuit", "Who gave us Biscuit?")
+    assert holds(None, "anything")
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "may"),
+    [
+        ("Who organises the meeting?", "Date 26/06/2027", False),
+        ("Who organises the meeting?", "Organiser Clara Tanaka", True),
+        ("Who won?", "Elizabeth Smith, 12 points", True),
+        ("What is the booking number of the hotel?", "+40 54 320 48 04", False),
+        ("What is the booking number of the hotel?", "ZK5464R", True),
+        ("In what time did Anna run the marathon?", "Date 2022-02-16", False),
+        ("In what time did Anna run the marathon?", "Four hours and ten minutes", True),
+        ("How long is the offer valid?", "until 12 May", True),
+    ],
+)
+def test_a_value_of_another_kind_does_not_answer(question: str, words: str, may: bool) -> None:
+    assert holds(expected(question), words, question) is may

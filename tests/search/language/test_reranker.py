@@ -1,0 +1,93 @@
+"""The reranker: a second opinion that is blended in, never one that replaces the first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.language_world import WordModel, embed, pictured, spoken
+
+from search.language.picture_captions import PictureReader
+from search.language.projector import Projector, ProjectorRecord
+from search.language.reranker import MAX_HITS, Blend, Reranker, RerankerWeights, logit
+from search.signals import Signal
+
+EVEN = Blend(retrieval=1.0, gain=2.0, bias=0.0, wins=True)
+OFF = Blend(retrieval=1.0, gain=2.0, bias=0.0, wins=False)
+WEIGHTS = RerankerWeights(words=EVEN, pictures=OFF, texts=Blend(retrieval=4.0, gain=1.0, bias=-2.0))
+
+
+def ones_projector() -> Projector:
+    """A picture's vector decides whether its soft tokens are large or nothing."""
+    tensors = {
+        "widen.weight": np.array([[1.0, 0.0], [0.0, 1.0]]),
+        "widen.bias": np.zeros(2),
+        "usual": np.zeros(2),
+        "narrow": np.array([[0.3] * 8, [0.0] * 8]),
+        "typical": np.zeros((0, 2)),
+    }
+    return Projector(ProjectorRecord(space="s", model="embedded", soft_tokens=1), tensors)
+
+
+@pytest.fixture
+def reranker() -> Reranker:
+    model = WordModel()
+    return Reranker(model, embed, PictureReader(model, ones_projector()), WEIGHTS)
+
+
+def test_a_passage_that_speaks_of_the_question_rises(reranker: Reranker) -> None:
+    hits = [spoken("The weather is fine.", "a.mp3", 1, 0.6), spoken("The old bridge was opened.", "b.mp3", 2, 0.55)]
+    ranked = reranker.rerank("When was the bridge opened?", hits, {})
+    assert [hit.asset.path for hit in ranked] == ["b.mp3", "a.mp3"]
+    assert ranked[0].relevance > 0.55
+    assert ranked[0].moments[0].relevance == ranked[0].relevance
+    assert all(0 <= hit.relevance <= 1 for hit in ranked)
+
+
+def test_pictures_are_judged_by_their_vectors(reranker: Reranker) -> None:
+    hits = [pictured("a.jpg", 1, 0.5), pictured("b.jpg", 2, 0.5), pictured("unknown.jpg", 3, 0.5)]
+    vectors = {1: np.array([0.0, 1.0], np.float32), 2: np.array([1.0, 0.0], np.float32)}
+    ranked = {hit.asset.path: hit.relevance for hit in reranker.rerank("a dog", hits, vectors)}
+    assert ranked["b.jpg"] > ranked["a.jpg"]
+    assert ranked["unknown.jpg"] == 0.5  # no vector: left as it was
+
+
+def test_by_default_only_signals_where_it_wins_are_touched(reranker: Reranker) -> None:
+    assert reranker.wins(Signal.SPEECH)
+    assert not reranker.wins(Signal.IMAGE)
+    hits = [pictured("a.jpg", 1, 0.5)]
+    vectors = {1: np.array([1.0, 0.0], np.float32)}
+    assert reranker.rerank("a dog", hits, vectors, only_wins=True) == tuple(hits)
+    assert reranker.rerank("a dog", hits, vectors) != tuple(hits)
+
+
+def test_what_was_not_looked_at_stays_below_in_its_order(reranker: Reranker) -> None:
+    hits = [spoken(f"talk {n}", f"{n}.mp3", n, 0.9 - n / 1000) for n in range(MAX_HITS + 3)]
+    ranked = reranker.rerank("bridge", hits, {})
+    assert [hit.asset.path for hit in ranked[-3:]] == [f"{n}.mp3" for n in range(MAX_HITS, MAX_HITS + 3)]
+    relevance = [hit.relevance for hit in ranked]
+    assert relevance == sorted(relevance, reverse=True)
+
+
+def test_no_hits_and_no_scores_change_nothing(reranker: Reranker) -> None:
+    assert reranker.rerank("bridge", [], {}) == ()
+    remote = Reranker(WordModel(name="openai:m", scores=False), embed, weights=WEIGHTS)
+    hits = (spoken("The bridge.", segment_id=1), spoken("No.", segment_id=2))
+    assert remote.rerank("bridge", hits, {}) == hits
+    assert not remote.wins(Signal.SPEECH)
+
+
+def test_plain_texts_are_scored_in_the_order_given(reranker: Reranker) -> None:
+    texts = ["Bread needs flour.", "The bridge was opened in May.", ""]
+    scores = reranker.score_texts("the bridge", texts)
+    assert len(scores) == 3
+    assert max(scores) == scores[1]
+    assert all(0 <= score <= 1 for score in scores)
+    assert reranker.score_texts("the bridge", []) == []
+
+
+def test_certainty_has_finite_odds() -> None:
+    assert np.isfinite(logit(np.array([0.0, 0.5, 1.0]))).all()
+
+
+def test_the_shipped_weights_are_read() -> None:
+    assert Reranker(WordModel(), embed).wins(Signal.TEXT) in (True, False)

@@ -1,0 +1,198 @@
+"""A language model that sees, in small: random weights, and the promises that hold for any weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from search.errors import LanguageModelError
+from search.multimodal.adapter import Adapter, AdapterRecord, adapter_path
+from search.multimodal.beam_search import Beams
+from search.multimodal.low_rank import attach, linear_parts, merge
+from search.multimodal.map_encoder import STARTER, starter_identity
+from search.multimodal.model import MultimodalModel
+from search.multimodal.resampler import Resampler, ResamplerShape, windows
+from search.spaces.torchvision_schemas import declare_missing
+
+declare_missing()
+from transformers import LlamaConfig, LlamaForCausalLM  # noqa: E402  after the schemas are declared
+
+WIDTH, LAYERS, LAYER, RANK, TOKENS, PLACES, CHANNELS, END = 32, 3, 1, 2, 4, 9, 12, 2
+
+
+class Letters:
+    """A tokenizer whose tokens are bytes."""
+
+    bos_token_id, eos_token_id = 1, END
+
+    def __call__(self, text: str, **_: object) -> Any:
+        return type("Encoded", (), {"input_ids": [3 + byte % 60 for byte in text.encode()]})()
+
+    def decode(self, ids: list[int], **_: object) -> str:
+        return " ".join(map(str, ids))
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=64, hidden_size=WIDTH, intermediate_size=48, num_hidden_layers=LAYERS, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=128,
+    )  # fmt: skip
+    return LlamaForCausalLM(config).eval()
+
+
+def adapter(network: Any, strength: float = 0.3) -> Adapter:
+    torch.manual_seed(1)
+    shape = ResamplerShape(places=PLACES, channels=CHANNELS, tokens=TOKENS, width=WIDTH, inner=16, heads=2)
+    tensors: dict[str, np.ndarray] = {
+        f"resampler.{name}": held.numpy() for name, held in Resampler(shape).state_dict().items()
+    }
+    for index in range(LAYER, LAYERS):
+        for name, part in linear_parts(network.get_decoder().layers[index]):
+            tensors[f"layers.{index}.{name}.a"] = torch.randn(RANK, part.in_features).numpy() * strength
+            tensors[f"layers.{index}.{name}.b"] = torch.randn(part.out_features, RANK).numpy() * strength
+    tensors["words"] = np.arange(64, dtype=np.int32)
+    tensors["typical"] = torch.randn(5, TOKENS, WIDTH).numpy()
+    record = AdapterRecord(
+        encoder="any", model="tiny", layer=LAYER, rank=RANK, tokens=TOKENS, inner=16, heads=2, training={"data": "none"}
+    )
+    return Adapter(record, tensors)
+
+
+def maps(count: int) -> np.ndarray:
+    return np.random.default_rng(2).standard_normal((count, PLACES, CHANNELS)).astype(np.float16)
+
+
+def by_hand(network: Any, held: Adapter, soft: np.ndarray, ids: list[int]) -> torch.Tensor:
+    """Logits at every word, computed without a cache: the lower layers read words, the upper ones all."""
+    updates: Mapping[str, torch.Tensor] = {name: torch.from_numpy(t) for name, t in held.below("layers.").items()}
+    decoder = network.get_decoder()
+    inside = network.get_input_embeddings()(torch.tensor([[1, *ids]]))
+
+    def run(states: torch.Tensor, layers: list[Any]) -> torch.Tensor:
+        length = states.shape[1]
+        places = torch.arange(length)[None]
+        mask = torch.full((length, length), float("-inf")).triu(1)[None, None]
+        for layer in layers:
+            states = layer(states, attention_mask=mask, position_embeddings=decoder.rotary_emb(states, places))
+        return states
+
+    upper = copy.deepcopy(decoder.layers[LAYER:])
+    for index, layer in enumerate(upper, start=LAYER):
+        prefix = f"{index}."
+        merge(layer, {name.removeprefix(prefix): t for name, t in updates.items() if name.startswith(prefix)})
+    below = run(inside, list(decoder.layers[:LAYER]))
+    mixed = torch.cat([below[:, :1], torch.from_numpy(soft)[None], below[:, 1:]], dim=1)
+    above = decoder.norm(run(mixed, list(upper)))
+    logits: torch.Tensor = network.lm_head(above)
+    return logits[0, TOKENS + 1 :]
+
+
+@torch.inference_mode()
+def test_likelihoods_are_those_of_a_pass_without_any_cache(network: Any) -> None:
+    held = adapter(network)
+    model = MultimodalModel.build(network, Letters(), held)
+    soft = model.soft_tokens(maps(3))
+    words = ["ab", "a longer text", "c"]
+    gains = model.gains(words, soft)
+    asked = Letters()(held.record.caption).input_ids
+    for row, tokens in enumerate(soft):
+        for column, text in enumerate(words):
+            target = [*Letters()(" " + text).input_ids, END]
+
+            def told(one: np.ndarray, target: list[int] = target) -> float:
+                logs = by_hand(network, held, one, asked + target)[len(asked) - 1 : -1].log_softmax(-1)
+                return float(logs[torch.arange(len(target)), torch.tensor(target)].sum())
+
+            prior = np.logaddexp.reduce([told(one) for one in held.tensors["typical"]]) - np.log(5)
+            assert gains[row, column] == pytest.approx((told(tokens) - prior) / len(target), abs=2e-3)
+
+
+@torch.inference_mode()
+def test_one_beam_writes_what_the_likeliest_token_is_each_time(network: Any) -> None:
+    held = adapter(network)
+    model = MultimodalModel.build(network, Letters(), held)
+    soft = model.soft_tokens(maps(2))
+    written = model.captions(soft, Beams(width=1, tokens=6))
+    for said, tokens in zip(written, soft, strict=True):
+        ids = Letters()(held.record.caption).input_ids
+        expected: list[int] = []
+        while len(expected) < 6 and (best := int(by_hand(network, held, tokens, ids + expected)[-1].argmax())) != END:
+            expected.append(best)
+        assert said.words == " ".join(map(str, expected))
+
+
+@torch.inference_mode()
+def test_more_beams_find_no_less_likely_text(network: Any) -> None:
+    model = MultimodalModel.build(network, Letters(), adapter(network))
+    soft = model.soft_tokens(maps(4))
+    narrow, wide = (model.captions(soft, Beams(width=width, tokens=8, length_power=1.0)) for width in (1, 6))
+    assert np.mean([caption.per_token for caption in wide]) >= np.mean([caption.per_token for caption in narrow])
+
+
+def test_the_language_model_itself_stays_as_it_was(network: Any) -> None:
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    model = MultimodalModel.build(network, Letters(), adapter(network))
+    model.answers("What is it?", model.soft_tokens(maps(1)))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_a_layer_with_an_update_beside_it_is_the_layer_with_the_update_merged(network: Any) -> None:
+    layer = copy.deepcopy(network.get_decoder().layers[0].mlp)
+    merged = copy.deepcopy(layer)
+    x = torch.randn(3, WIDTH)
+    plain = layer(x)
+    updates = attach(layer, RANK)
+    assert torch.equal(layer(x), plain)  # begins as the layer itself
+    for update in updates.values():
+        torch.nn.init.normal_(update.b)
+    merge(merged, {f"{name}.{part}": getattr(one, part) for name, one in updates.items() for part in ("a", "b")})
+    assert torch.allclose(layer(x), merged(x), atol=1e-5)
+
+
+def test_an_adapter_is_read_as_it_was_written_within_a_part_of_127(network: Any, tmp_path: Path) -> None:
+    held = adapter(network)
+    big = np.random.default_rng(0).standard_normal((80, 200)).astype(np.float32)
+    held = Adapter(held.record, {**held.tensors, "big": big})
+    path = adapter_path("any", "tiny", tmp_path)
+    held.save(path)
+    read = Adapter.load(path)
+    assert read.record == held.record
+    assert read.tensors.keys() == held.tensors.keys()
+    assert np.array_equal(read.tensors["words"], held.tensors["words"])
+    assert np.abs(read.tensors["big"] - big).max() <= np.abs(big).max() / 127
+    assert path.stat().st_size < sum(tensor.nbytes for tensor in held.tensors.values())
+
+
+def test_what_is_no_adapter_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.safetensors").write_bytes(b"nothing")
+    with pytest.raises(LanguageModelError, match=r"broken\.safetensors: no multimodal adapter"):
+        Adapter.load(tmp_path / "broken.safetensors")
+
+
+def test_an_adapter_of_another_model_is_refused(network: Any) -> None:
+    held = adapter(network)
+    fewer = {name: tensor for name, tensor in held.tensors.items() if not name.startswith("layers.2.")}
+    with pytest.raises(LanguageModelError, match="does not fit the language model"):
+        MultimodalModel.build(network, Letters(), Adapter(held.record, fewer))
+
+
+def test_tokens_look_at_their_part_of_the_picture_first() -> None:
+    looks = windows(9, 3).view(9, 9, 9)
+    tops = [divmod(int(look.flatten().argmax()), 9) for look in looks]
+    assert tops == [(row, column) for row in (1, 4, 7) for column in (1, 4, 7)]
+
+
+def test_the_shipped_adapter_was_trained_for_the_shipped_encoder() -> None:
+    path = adapter_path(STARTER, "embedded")
+    held = Adapter.load(path)
+    assert held.record.encoder == starter_identity()
+    assert {"flickr8k", "visual7w"} <= held.record.training.keys()  # the record names the data with their terms
+    assert path.stat().st_size < 7 * 2**20

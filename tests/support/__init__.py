@@ -1,0 +1,1 @@
+"""What tests share: small libraries, fakes that implement the engine's protocols, processes to kill."""

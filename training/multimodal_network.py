@@ -1,0 +1,157 @@
+"""The language model as an adapter is trained through it: frozen below, low-rank updates above.
+
+All that is said of one photo stands in one row behind its soft tokens, each thing invisible to the others. Knows
+Llama-like decoders of transformers; knows no picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from msgspec import Struct
+from torch import Tensor, nn
+from torch.nn import functional
+
+from search.multimodal.adapter import AdapterRecord
+from search.multimodal.low_rank import attach
+from training.multimodal_data import Lesson, Said
+
+_LONGEST = 30  # tokens of a target; longer ones are cut
+_ROUNDED = 8  # a row's length is a multiple, so that few shapes occur
+_SINK = 50.0  # states larger than this collect attention and say nothing
+
+
+class _Below(Struct, frozen=True):
+    """What the frozen layers make of a prompt with its target."""
+
+    states: Tensor  # (length, width)
+    prompt: int  # tokens
+    target: Tensor  # ids, the end last
+
+
+class TrainedDecoder:
+    """`updates` is trained; everything else is frozen. Keeps what the lower layers made of each text."""
+
+    def __init__(
+        self, network: Any, tokenizer: Any, layer: int, rank: int, record: AdapterRecord, lessons: Sequence[Lesson]
+    ) -> None:
+        network.requires_grad_(False)
+        self._decoder = network.get_decoder()
+        self._embed = network.get_input_embeddings()
+        self._tokenizer = tokenizer
+        self._layer = layer
+        self._lower, self._upper = self._decoder.layers[:layer], self._decoder.layers[layer:]
+        named = {
+            f"{layer + index}.{name}": update
+            for index, part in enumerate(self._upper)
+            for name, update in attach(part, rank).items()
+        }
+        # A ModuleDict takes no dots in its names.
+        self.updates = nn.ModuleDict({name.replace(".", "/"): update for name, update in named.items()})
+        self._end = int(tokenizer.eos_token_id)
+        bos = tokenizer.bos_token_id
+        self._first = self._end if bos is None else int(bos)
+        self._first_state = self._run(self._lower, self._embed(torch.tensor([[self._first]])), _causal(1))[0]
+        self._kept: dict[Said, _Below] = {}
+        # The softmax runs over the tokens that the targets use: a seventh of the vocabulary.
+        texts = {text for lesson in lessons for text in (*lesson.captions, *(pair.answer for pair in lesson.exchanges))}
+        used = {token for text in texts for token in self._target(" " + text)}
+        self.words = torch.tensor(sorted(used))
+        self._place = torch.full((len(self._embed.weight),), 0)
+        self._place[self.words] = torch.arange(len(self.words))
+        self._head = network.get_output_embeddings().weight[self.words]
+        self._caption = record.caption
+
+    @property
+    def width(self) -> int:
+        """Length of a soft token."""
+        return int(self._head.shape[1])
+
+    def named_updates(self) -> dict[str, Tensor]:
+        """`(out, rank)` and `(rank, in)` by layer, name and part, as adapters store them."""
+        held = {name.replace("/", "."): tensor.detach() for name, tensor in self.updates.state_dict().items()}
+        return {name: tensor.float() for name, tensor in held.items() if name.endswith((".a", ".b"))}
+
+    def load_updates(self, updates: Mapping[str, Tensor]) -> None:
+        """Continue from these. As `named_updates` returns them."""
+        self.updates.load_state_dict({_key(name): tensor for name, tensor in updates.items()}, strict=False)
+
+    def typical_states(self, lessons: Sequence[Lesson]) -> Tensor:
+        """`(n, width) float32`: what enters the upper layers when captions are read."""
+        said = [Said(self._caption, " " + caption) for lesson in lessons for caption in lesson.captions]
+        states = torch.cat([below.states for below in self._below(said)]).float()
+        return states[states.pow(2).mean(1).sqrt() < _SINK]
+
+    def loss(self, soft: Tensor, said: Sequence[Sequence[Said]]) -> tuple[Tensor, int]:
+        """Summed negative log-likelihood of all targets after `soft (n, tokens, width)`, and how many tokens."""
+        below = [self._below(row) for row in said]
+        start = 1 + soft.shape[1]
+        length = max(start + sum(len(piece.states) for piece in row) for row in below)
+        length = -(-length // _ROUNDED) * _ROUNDED
+        part = torch.full((len(below), length), -1)  # which thing a position belongs to; 0: the photo
+        places = torch.zeros(len(below), length, dtype=torch.long)
+        rows, asked, targets = [], [], []
+        for number, row in enumerate(below):
+            pieces = [self._first_state, soft[number].to(self._first_state)]
+            part[number, :start], places[number, :start], at = 0, torch.arange(start), start
+            for index, piece in enumerate(row, start=1):
+                end = at + len(piece.states)
+                pieces.append(piece.states)
+                part[number, at:end], places[number, at:end] = index, torch.arange(start, start + end - at)
+                asked.append(number * length + torch.arange(at + piece.prompt - 1, end))
+                targets.append(piece.target)
+                at = end
+            pieces.append(torch.zeros(length - at, self.width, dtype=self._first_state.dtype))
+            rows.append(torch.cat(pieces))
+        seen = (part[:, None, :] == 0) | (part[:, None, :] == part[:, :, None])
+        mask = _causal(length).masked_fill(~seen[:, None], float("-inf"))
+        states = self._run(self._upper, torch.stack(rows), mask, places)
+        wanted = self._decoder.norm(states.flatten(0, 1)[torch.cat(asked)])
+        goal = self._place[torch.cat(targets)]
+        return functional.cross_entropy((wanted @ self._head.T).float(), goal, reduction="sum"), len(goal)
+
+    def _below(self, said: Sequence[Said]) -> list[_Below]:
+        """What the frozen layers make of each; computed once."""
+        new = [entry for entry in dict.fromkeys(said) if entry not in self._kept]
+        if new:
+            pairs = [(self._ids(entry.prompt), self._target(entry.target)) for entry in new]
+            rows = [[self._first, *prompt, *target[:-1]] for prompt, target in pairs]
+            longest = max(map(len, rows))
+            ids = torch.tensor([row + [self._end] * (longest - len(row)) for row in rows])
+            with torch.no_grad():
+                states = self._run(self._lower, self._embed(ids), _causal(longest))
+            for entry, own, row, (prompt, target) in zip(new, states, rows, pairs, strict=True):
+                self._kept[entry] = _Below(own[1 : len(row)].clone(), len(prompt), torch.tensor(target))
+        return [self._kept[entry] for entry in said]
+
+    def _run(self, layers: Sequence[nn.Module], states: Tensor, mask: Tensor, places: Tensor | None = None) -> Tensor:
+        places = torch.arange(states.shape[1])[None] if places is None else places
+        angles = self._decoder.rotary_emb(states, places)
+        for layer in layers:
+            states = layer(
+                states,
+                attention_mask=mask.to(states.dtype),
+                position_ids=places,
+                position_embeddings=angles,
+                use_cache=False,
+            )
+        return states
+
+    def _target(self, text: str) -> list[int]:
+        return [*self._ids(text)[:_LONGEST], self._end]
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False).input_ids
+        return ids
+
+
+def _key(name: str) -> str:
+    """`20.mlp.up_proj.a` -> `20/mlp/up_proj.a`."""
+    path, _, last = name.rpartition(".")
+    return f"{path.replace('.', '/')}.{last}"
+
+
+def _causal(length: int) -> Tensor:
+    return torch.full((length, length), float("-inf")).triu(1)[None, None]

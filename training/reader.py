@@ -1,0 +1,171 @@
+"""Train the reader: which statement of a page or memo answers a question, if any?
+
+    nice -n 19 python -m training.reader --data ../shared/data --output search/language/weights/reader.safetensors
+
+The shipped sentence encoder reads question and statements together, with low-rank adapters in its upper layers; the
+score of a statement is a linear function of the mean of its tokens' last states. Lessons are made by rule without end
+(training/reading); templates kept for validation tell how it does on pages of kinds that it has not seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn import functional
+
+from search.language.reading.reader import encode
+from search.spaces.weights import MINILM, MINILM_TOKENIZER
+from training.reader_network import ADAPTED, FIRST_ADAPTED, ReaderNetwork
+from training.reading import templates
+from training.reading.captions import read_captions
+from training.reading.lessons import Lesson, Teacher
+from training.reading.vocabulary import FOLDER, Vocabulary, read_words
+
+RANK = 32
+BATCH = 32
+CAPTIONS = 60_000
+BUCKET = 16  # batches sorted by length together, so that little is padded
+RATE = 6e-4
+HELD_OUT = ("validation_documents.toml", "validation_statements.toml")
+
+
+def batches(lessons: Sequence[Lesson], tokenizer: Tokenizer) -> Iterator[tuple[list[Tensor], Tensor]]:
+    """Inputs `(n, length)` of the network and the right columns `(n,)`, lessons of similar length together."""
+    read = [encode(tokenizer, lesson.question, lesson.statements) for lesson in lessons]
+    for start in range(0, len(read), BUCKET * BATCH):
+        order = sorted(range(start, min(len(read), start + BUCKET * BATCH)), key=lambda i: len(read[i].ids))
+        groups = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
+        for group in sorted(groups, key=lambda rows: rows[0] * 7919 % 1009):
+            longest = max(len(read[i].ids) for i in group)
+            inputs = [torch.zeros(len(group), longest, dtype=torch.long) for _ in range(4)]
+            inputs[3] -= 1
+            for row, i in enumerate(group):
+                length = len(read[i].ids)
+                for tensor, values in zip(
+                    inputs, (read[i].ids, read[i].kinds, [1] * length, read[i].owners), strict=True
+                ):
+                    tensor[row, :length] = torch.tensor(values)
+            yield inputs, torch.tensor([lessons[i].right + 1 for i in group])
+
+
+def most(lessons: Sequence[Lesson]) -> int:
+    """Statements of the longest lesson."""
+    return max(len(lesson.statements) for lesson in lessons)
+
+
+@torch.no_grad()
+def measure(network: ReaderNetwork, lessons: Sequence[Lesson], tokenizer: Tokenizer) -> dict[str, float]:
+    """Shares: answered rightly and wrongly of what is answered somewhere, declined of what is not."""
+    right = wrong = answerable = declined = nowhere = 0
+    for inputs, wanted in batches(lessons, tokenizer):
+        chosen = network(*inputs, most(lessons)).argmax(1)
+        there = wanted > 0
+        answerable += int(there.sum())
+        right += int(((chosen == wanted) & there).sum())
+        wrong += int(((chosen != wanted) & (chosen > 0) & there).sum())
+        nowhere += int((~there).sum())
+        declined += int(((chosen == 0) & ~there).sum())
+    return {
+        "right": right / max(1, answerable),
+        "wrong": wrong / max(1, answerable),
+        "declined": declined / max(1, nowhere),
+    }
+
+
+def train(
+    network: ReaderNetwork,
+    teacher: Teacher,
+    held: Sequence[Lesson],
+    tokenizer: Tokenizer,
+    minutes: float,
+    output: Path,
+) -> None:
+    """Lessons until the time is over; the rate falls with it. Writes what is learnt so far every few minutes."""
+    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.01)
+    began = told = time.monotonic()
+    step, losses = 0, []
+    while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
+        lessons = teacher.lessons(BUCKET * BATCH)
+        for inputs, wanted in batches(lessons, tokenizer):
+            share = min(1.0, (time.monotonic() - began) / (60 * minutes))
+            for group in optimiser.param_groups:
+                group["lr"] = RATE * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * float(np.cos(np.pi * share)))
+            with torch.autocast("cpu", torch.bfloat16):
+                scores = network(*inputs, most(lessons)).float()
+            loss = functional.cross_entropy(scores, wanted)
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+            step += 1
+            losses.append(loss.item())
+            if share >= 1:
+                break
+        if time.monotonic() - told > 240 or share >= 1:
+            told = time.monotonic()
+            figures = " ".join(f"{name} {value:.3f}" for name, value in measure(network, held, tokenizer).items())
+            save_file(adapters(network), output)
+            print(f"{share:.2f} step {step} loss {np.mean(losses[-200:]):.3f}; unseen kinds: {figures}", flush=True)
+
+
+def _named(network: ReaderNetwork) -> Iterator[tuple[str, Tensor]]:
+    """What is trained, by the names that ship."""
+    yield from (("statement", network.statement), ("nowhere", network.nowhere))
+    for number, layer in enumerate(network.encoder[FIRST_ADAPTED:], start=FIRST_ADAPTED):
+        for name, part in zip(ADAPTED, layer.adapted, strict=True):
+            yield f"encoder.layer.{number}.{name}.down", part.down
+            yield f"encoder.layer.{number}.{name}.up", part.up
+
+
+def resume(network: ReaderNetwork, start: Path) -> None:
+    """Continue from what was learnt before."""
+    learnt = load_file(start)
+    with torch.no_grad():
+        for name, tensor in _named(network):
+            tensor.copy_(learnt[name].float())
+
+
+def adapters(network: ReaderNetwork) -> dict[str, np.ndarray]:
+    """What ships, in float16: `(rank, in)` and `(out, rank)` by name, and two vectors `(width,)`."""
+    return {name: tensor.detach().numpy().astype(np.float16) for name, tensor in _named(network)}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=18.0)
+    parser.add_argument("--start", type=Path, help="adapters to go on from")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    torch.manual_seed(options.seed)
+    random = np.random.default_rng(options.seed)
+    tokenizer = Tokenizer.from_file(str(MINILM_TOKENIZER.find()))
+    tokenizer.no_padding()
+    captions = read_captions(options.data / "text" / "captions.txt.gz", CAPTIONS, random)
+    learnt = [templates.read_templates(file()) for file in (templates.documents_file, templates.statements_file)]
+    unseen = [templates.read_templates(FOLDER / name) for name in HELD_OUT]
+    words = read_words()
+    teacher = Teacher(learnt[0], learnt[1], Vocabulary(words, random), captions, random)
+    examiner = np.random.default_rng(1)
+    more = read_words(FOLDER / "words.toml", FOLDER / "validation_words.toml")
+    held = Teacher(unseen[0], unseen[1], Vocabulary(more, examiner), captions, examiner).lessons(400)
+    network = ReaderNetwork(load_file(MINILM.find()), RANK)
+    if options.start:
+        resume(network, options.start)
+    train(network, teacher, held, tokenizer, options.minutes, options.output)
+
+
+if __name__ == "__main__":
+    main()

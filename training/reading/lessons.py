@@ -1,0 +1,158 @@
+"""What the reader learns from: a question, the statements of one page or memo, and which of them answers, if any.
+
+Near misses are half of the lesson: the same question of another page of the same kind, and of the page without the
+answer. Pages go through the same reading order as the library's. Knows no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from search.language.reading.reading_order import WrittenLine, units
+from training.reading import captions, layouts
+from training.reading.layouts import Page
+from training.reading.templates import ENGLISH, Asked, Document, Spoken, make_document, make_spoken
+from training.reading.vocabulary import Vocabulary
+
+NOWHERE = -1
+_JITTER = 0.15  # of a line's height: recognised boxes are not exact
+_CAPITALS_LOST = 0.15  # share of the lessons without capitals, as careless people write
+_CAPTIONS_TOGETHER = 6
+_FOREIGN = 0.2  # share of the pages that are asked about in other languages
+_MENTIONED = (
+    "What did she say about the {}?",
+    "What is said about the {}?",
+    "When does he mention the {}?",
+    "What do they say about {}?",
+    "When does the speaker talk about {}?",
+)
+_LABELLED = ("What is the {}?", "What does it say about the {}?", "What is written next to {}?", "Which {} is it?")
+
+
+class Lesson(Struct, frozen=True):
+    """`right`: index of the statement that answers, or NOWHERE."""
+
+    question: str
+    statements: tuple[str, ...]
+    right: int
+
+
+class Teacher:
+    """Makes lessons without end from templates and captions."""
+
+    def __init__(
+        self,
+        documents: dict[str, dict[str, Any]],
+        statements: dict[str, dict[str, Any]],
+        words: Vocabulary,
+        sentences: Sequence[str],
+        random: np.random.Generator,
+    ) -> None:
+        self._documents = {name: document for name, document in documents.items() if document.get("style") != "chat"}
+        self._statements, self._words, self._captions, self._random = statements, words, sentences, random
+
+    def lessons(self, count: int) -> list[Lesson]:
+        """At least `count`, in no order."""
+        made: list[Lesson] = []
+        makers = [self._of_document, self._of_memo, self._of_chat, self._of_captions]
+        while len(made) < count:
+            make = makers[self._random.choice(len(makers), p=(0.42, 0.26, 0.12, 0.2))]
+            made += [self._careless(lesson) for lesson in make()]
+        return [made[i] for i in self._random.permutation(len(made))]
+
+    def _of_document(self) -> Iterator[Lesson]:
+        name = str(self._random.choice(list(self._documents)))
+        document, other = (make_document(name, self._documents[name], self._words) for _ in range(2))
+        statements = self._statements_of(layouts.lay_out(document, self._random))
+        yield from self._asked(document.asked, other.asked, statements, document.title)
+        yield from self._labelled(document, statements)
+        yield Lesson(self._some(self._memo(1).asked, 1)[0].text, tuple(statements), NOWHERE)
+
+    def _of_chat(self) -> Iterator[Lesson]:
+        memo, other = self._memo(3), self._memo(3)
+        page = layouts.chat(memo, self._words.value("first"), self._random)
+        yield from self._asked(memo.asked, other.asked, self._statements_of(page))
+
+    def _of_memo(self) -> Iterator[Lesson]:
+        memo, other = self._memo(int(self._random.integers(2, 6))), self._memo(2)
+        yield from self._asked(memo.asked, other.asked, list(memo.sentences))
+        yield from self._mentions(memo)
+
+    def _memo(self, many: int) -> Spoken:
+        names = [str(name) for name in self._random.choice(list(self._statements), many, replace=False)]
+        return make_spoken(names, self._statements, self._words, self._random)
+
+    def _asked(
+        self, own: Sequence[Asked], strange: Sequence[Asked], statements: Sequence[str], title: str = ""
+    ) -> Iterator[Lesson]:
+        """Three questions that the page answers, two that it no longer does, and two that another page answers."""
+        own, strange = self._in_a_language(own), self._in_a_language(strange)
+        for asked in self._some(own, 3):
+            held = [i for i, text in enumerate(statements) if asked.answer in text]
+            if len(held) == 1:
+                yield Lesson(asked.text, tuple(statements), held[0])
+        for asked in self._some(own, 2):
+            left = tuple(text for text in statements if asked.answer not in text)
+            if len(left) > 1:
+                yield Lesson(asked.text, left, NOWHERE)
+        told = " ".join(statements)
+        for asked in self._some(strange, 2):
+            # The other page may be called the same: then its question is answered here, too.
+            same = asked.answer in told or any(asked.text == mine.text for mine in own)
+            if not same and (not title or _names(asked.text) - _names(told)):
+                yield Lesson(asked.text, tuple(statements), NOWHERE)
+
+    def _in_a_language(self, asked: Sequence[Asked]) -> list[Asked]:
+        """Those in English, and sometimes the others: then the question's names and what it asks for must do."""
+        foreign = self._random.random() < _FOREIGN
+        return [question for question in asked if (question.language != ENGLISH) == foreign] or list(asked)
+
+    def _mentions(self, spoken: Spoken) -> Iterator[Lesson]:
+        """A question about what is said about something gets the sentence that mentions it."""
+        for row in self._some([row for row, subject in enumerate(spoken.subjects) if subject], 1):
+            subject = spoken.subjects[row]
+            if sum(subject in sentence for sentence in spoken.sentences) == 1:
+                asked = str(self._random.choice(_MENTIONED)).format(subject)
+                yield Lesson(asked, spoken.sentences, row)
+
+    def _labelled(self, document: Document, statements: Sequence[str]) -> Iterator[Lesson]:
+        """The value that the page gives for a label."""
+        for cells in self._some([cells for cells in document.rows if len(cells) == 2], 1):
+            held = [i for i, text in enumerate(statements) if all(cell in text for cell in cells)]
+            if len(held) == 1 and not any(letter.isdigit() for letter in cells[0]):
+                asked = str(self._random.choice(_LABELLED)).format(cells[0].lower())
+                yield Lesson(asked, tuple(statements), held[0])
+
+    def _of_captions(self) -> Iterator[Lesson]:
+        chosen = [self._captions[i] for i in self._random.integers(0, len(self._captions), _CAPTIONS_TOGETHER)]
+        asked = [(text, i) for i, caption in enumerate(chosen) for text in captions.questions(caption)]
+        for text, right in self._some(asked, 2):
+            if not any(text == other and right != i for other, i in asked):
+                missing = self._random.random() < 0.3
+                left = [caption for i, caption in enumerate(chosen) if not missing or i != right]
+                yield Lesson(text, tuple(left), NOWHERE if missing else right)
+
+    def _statements_of(self, page: Page) -> list[str]:
+        lines = []
+        for line in page.lines:
+            left, top, right, bottom = layouts.box_of(line, page)
+            off = self._random.uniform(-_JITTER, _JITTER, 2) * (bottom - top)
+            lines.append(WrittenLine(line.text, (left, float(top + off[0]), right, float(bottom + off[1]))))
+        return [unit.reading for unit in units(lines)]
+
+    def _some(self, things: Sequence[Any], most: int) -> list[Any]:
+        return [things[i] for i in self._random.permutation(len(things))[:most]]
+
+    def _careless(self, lesson: Lesson) -> Lesson:
+        if self._random.random() >= _CAPITALS_LOST:
+            return lesson
+        return msgspec.structs.replace(lesson, question=lesson.question.lower().rstrip("?"))
+
+
+def _names(text: str) -> set[str]:
+    return {word.strip("?.,:'s") for word in text.split()[1:] if word[:1].isupper()}

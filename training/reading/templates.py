@@ -1,0 +1,154 @@
+"""From templates to what a source says and what is asked about it, before anything is drawn or spoken.
+
+Knows documents.toml and statements.toml; knows no layout, no model and no library.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from training.reading.vocabulary import FOLDER, Vocabulary
+
+ENGLISH = "en"
+_FOREIGN = ("de|", "fr|", "es|")
+_SMALL_TALK = 0.5  # share of the sentences that have one before them
+
+
+class Asked(Struct, frozen=True):
+    """A question about one row or statement of a source."""
+
+    text: str
+    answer: str  # words that the answering line must hold
+    row: int
+    language: str = ENGLISH
+
+
+class Document(Struct, frozen=True):
+    """What a page holds: a title, and rows of one (a line), two (label and value) or more cells (a table's)."""
+
+    template: str
+    style: str
+    title: str
+    rows: tuple[tuple[str, ...], ...]
+    head: tuple[str, ...]  # of a table
+    asked: tuple[Asked, ...]
+
+
+class Spoken(Struct, frozen=True):
+    """What somebody says or writes: sentences, and questions whose row is the sentence that answers."""
+
+    templates: tuple[str, ...]
+    sentences: tuple[str, ...]
+    prompts: tuple[str, ...]  # in a chat, what the other one wrote before each sentence; "" for nothing
+    subjects: tuple[str, ...]  # what each sentence is about, in its own words; "" for small talk
+    asked: tuple[Asked, ...]
+
+
+def read_templates(*files: Path) -> dict[str, dict[str, Any]]:
+    """Templates by name."""
+    return {name: held for file in files for name, held in tomllib.loads(file.read_text("utf-8")).items()}
+
+
+def documents_file() -> Path:
+    """The pages that the reader may learn from."""
+    return FOLDER / "documents.toml"
+
+
+def statements_file() -> Path:
+    """The sentences that the reader may learn from."""
+    return FOLDER / "statements.toml"
+
+
+def make_document(name: str, template: Mapping[str, Any], words: Vocabulary) -> Document:
+    """A page of the template, with fresh values."""
+    slots: dict[str, str] = {}
+    title = words.fill(words.choose(template["title"]), slots)
+    rows, asked = (_table if "columns" in template else _pairs)(template, words, slots)
+    head = tuple(template.get("head", ()))
+    return Document(name, template.get("style", "screen"), title, rows, head, tuple(asked))
+
+
+def _pairs(
+    template: Mapping[str, Any], words: Vocabulary, slots: dict[str, str]
+) -> tuple[tuple[tuple[str, ...], ...], list[Asked]]:
+    rows: list[tuple[str, ...]] = []
+    asked: list[Asked] = []
+    for label, value, *questions in template["rows"]:
+        shown, held = (words.fill(words.choose(text), slots) for text in (label, value))
+        for question in questions:
+            about = words.choose("|".join(template["about"]))
+            asked.append(_asked(question.replace("{about}", about), words, slots, held, len(rows)))
+        rows.append((shown, held) if shown else (held,))
+    return tuple(rows), asked
+
+
+def _table(
+    template: Mapping[str, Any], words: Vocabulary, slots: dict[str, str]
+) -> tuple[tuple[tuple[str, ...], ...], list[Asked]]:
+    rows: list[tuple[str, ...]] = []
+    asked: list[Asked] = []
+    while len(rows) < template["keys"]:
+        cells = tuple(words.fill(column, slots) for column in template["columns"])
+        if any(cells[0] == row[0] for row in rows):
+            continue
+        for cell, questions in zip(cells, template["ask"], strict=True):
+            for question in questions:
+                key = template["columns"][0].strip("<>")
+                asked.append(_asked(question, words, {**slots, "key": cells[0], key: cells[0]}, cell, len(rows), key))
+        rows.append(cells)
+    return tuple(rows), asked
+
+
+def _asked(question: str, words: Vocabulary, slots: dict[str, str], answer: str, row: int, key: str = "") -> Asked:
+    language = question[:2] if question.startswith(_FOREIGN) else ENGLISH
+    text = question[3:] if language != ENGLISH else question
+    if key:
+        text = text.replace("{key_", f"{{{key}_")
+    return Asked(words.fill(text, slots), answer, row, language)
+
+
+def make_spoken(
+    names: Sequence[str], templates: Mapping[str, Mapping[str, Any]], words: Vocabulary, random: np.random.Generator
+) -> Spoken:
+    """Sentences of the templates named, with small talk between them. Each has slots of its own."""
+    sentences: list[str] = []
+    prompts: list[str] = []
+    subjects: list[str] = []
+    asked: list[Asked] = []
+
+    def say(sentence: str, prompt: str = "", subject: str = "") -> None:
+        sentences.append(sentence)
+        prompts.append(prompt)
+        subjects.append(subject)
+
+    for name in names:
+        template = templates[name]
+        if random.random() < _SMALL_TALK:
+            say(words.value("filler"))
+        slots: dict[str, str] = {}
+        said, answer = _said(str(random.choice(template["say"])), words, slots, template.get("answer", ""))
+        asked += [_asked(question, words, slots, answer, len(sentences)) for question in template["ask"]]
+        before = words.fill(str(random.choice(template.get("before", [""]))), slots)
+        say(said, before, max((value for value in slots.values() if value in said), key=len, default=""))
+    if random.random() < _SMALL_TALK:
+        say(words.value("filler"))
+    return Spoken(tuple(names), tuple(sentences), tuple(prompts), tuple(subjects), tuple(asked))
+
+
+def _said(form: str, words: Vocabulary, slots: dict[str, str], wanted: str) -> tuple[str, str]:
+    """The sentence, and the value in it that answers: that of the first <slot>, or of the one that is wanted."""
+    values: dict[str, str] = {}
+
+    def draw(match: re.Match[str]) -> str:
+        values[match[1]] = words.value(match[1])
+        return values[match[1]]
+
+    said = words.fill(re.sub(r"<(\w+)>", draw, form), slots)
+    return said[:1].upper() + said[1:], values[wanted or next(iter(values))]
