@@ -76,6 +76,7 @@ function pulse(now) {
 
 try {
   await needKey();
+  addEventListener("key-needed", () => $("key-dialog").open || needKey().then(() => location.reload()));
   viewer.start();
   status.start();
   for (const view of Object.values(VIEWS)) view.start();

@@ -13,7 +13,6 @@ from support import media
 from support.service_world import World
 
 from api.batching import BatchingSpace
-from api.http import auth
 from api.keys import new_key
 from search.alerts.matcher import Matcher
 from search.alerts.saved_query import SavedQuery, pack, unpack
@@ -289,9 +288,8 @@ def test_vectors_travel_as_bytes_of_known_signals() -> None:
 
 
 def test_a_key_that_only_reads_looks_and_only_an_admin_sends_to_other_places(
-    world: World, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    world: World, client: httpx.Client
 ) -> None:
-    monkeypatch.setattr(auth, "REREAD_SECONDS", 0.0)
     made = {}
     for scope in ("read", "write", "admin"):
         key, digest = new_key()

@@ -16,6 +16,12 @@ export class Failure extends Error {
   }
 }
 
+/** The library has got its first key, or ours was revoked, since the page was opened: main.js asks for one. */
+function refused(problem, status) {
+  if (status === 401) dispatchEvent(new Event("key-needed"));
+  return new Failure(problem, status);
+}
+
 const silent = () => new Failure({ detail: "The service does not answer. Is `medley serve` still running?" }, 0);
 
 /** @param {string} method @param {string} path @param {any} [body] @param {Record<string, string>} [headers] */
@@ -36,7 +42,7 @@ export async function call(method, path, body, headers = {}) {
   if (response.status === 204) return null;
   const isJson = /json/.test(response.headers.get("content-type") || "");
   const answer = isJson ? await response.json() : { detail: await response.text() };
-  if (!response.ok) throw new Failure(answer, response.status);
+  if (!response.ok) throw refused(answer, response.status);
   return answer;
 }
 
@@ -59,7 +65,7 @@ export async function stream(path, body, heard, signal) {
   } catch (error) {
     throw error.name === "AbortError" ? error : silent();
   }
-  if (!response.ok) throw new Failure(await response.json().catch(() => ({})), response.status);
+  if (!response.ok) throw refused(await response.json().catch(() => ({})), response.status);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let waiting = "";
   for (;;) {

@@ -38,9 +38,8 @@ def reader(world: World) -> str:
 
 
 @pytest.fixture
-def client(world: World, reader: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
-    """A client of a service that has a key from the start, and reads the keys again for every request."""
-    monkeypatch.setattr(auth, "REREAD_SECONDS", 0.0)
+def client(world: World, reader: str) -> Iterator[httpx.Client]:
+    """A client of a service that has a key from the start."""
     with running(world.service) as client:
         yield client
 
@@ -195,6 +194,22 @@ def test_a_key_is_found_among_many_and_its_scopes_add_up() -> None:
     assert caller is not None
     assert (caller.name, caller.scopes) == ("mine", frozenset({"read", "write"}))
     assert ring.find("medley_unknown") is None
+
+
+def test_keys_are_read_again_after_a_second_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "REREAD_SECONDS", 1.0)
+    key, digest = new_key()
+    records: list[KeyRecord] = []
+    now = [100.0]
+    ring = KeyRing(lambda: list(records), lambda key_id: None, lambda: now[0])
+    ring.refresh()
+    records.append(KeyRecord(1, "mine", digest, "read", 0.0, None, None))
+    now[0] += 0.9
+    ring.refresh()
+    assert ring.empty
+    now[0] += 0.2
+    ring.refresh()
+    assert ring.find(key) is not None
 
 
 class Bank:

@@ -107,6 +107,23 @@ def test_without_keys_the_page_says_where_the_first_one_is_made(page: Page) -> N
     expect(page.get_by_role("button", name="Make a key")).to_have_count(0)
 
 
+def test_a_page_that_is_open_asks_for_the_first_key(page: Page, world: World) -> None:
+    page.goto("/#/settings")
+    expect(page.locator("#keys")).to_contain_text("medley keys create")
+    key, key_hash = new_key()
+    with world.database.write() as connection:
+        keys.create_key(connection, "guest", key_hash, "read")
+    page.get_by_role("link", name="Library").click()
+    expect(page.get_by_role("heading", name="This library needs a key")).to_be_visible()
+    page.get_by_role("textbox", name="Key").fill("medley_wrong")
+    page.get_by_role("button", name="Open", exact=True).click()
+    expect(page.locator("#key-message")).not_to_be_empty()
+    page.get_by_role("textbox", name="Key").fill(key)
+    page.get_by_role("button", name="Open", exact=True).click()
+    expect(page.get_by_role("heading", name="This library needs a key")).to_be_hidden()
+    expect(page.locator("#figures")).to_contain_text("6")
+
+
 class TestReadOnlyKey:
     @pytest.fixture
     def key(self, world: World) -> str:
