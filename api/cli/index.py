@@ -20,11 +20,11 @@ from api.cli.status import left_out, opened_database
 from api.cli.stopping import stop_on_signals
 from indexer.indexer import Indexer
 from indexer.previews.ahead import thumbnails_ahead
-from indexer.sources.ignoring import checked_patterns
+from indexer.sources.ignoring import LINKS_OUT, checked_patterns
 from indexer.sources.overlaps import add
 from indexer.sources.scan import ScanReport, scan_paths, scan_source
 from indexer.sources.stores.addresses import archive_root, is_archive_file, is_store, parsed
-from search.catalog import assets, queue, removals
+from search.catalog import assets, queue, removals, sources
 from search.catalog.database import Database
 from search.catalog.records import AssetRecord, Counts, SourceRecord
 from search.errors import MedleyError, UsageError
@@ -175,6 +175,7 @@ def _conclude(database: Database, added: Sequence[SourceRecord], stopped: bool) 
     with database.read() as connection:
         counts = assets.counts(connection)
         failed = assets.failures(connection, limit=1_000_000)
+        scanned = [sources.get_source(connection, source.id) for source in added]
     _say_failures(failed)
     if stopped:
         click.echo(f"Stopped; {counts.pending} files are still pending, the next run continues with them.")
@@ -185,14 +186,17 @@ def _conclude(database: Database, added: Sequence[SourceRecord], stopped: bool) 
     if counts.pending or counts.working:
         click.echo(f"{counts.pending + counts.working} files wait to be tried again; see `medley status`.")
     if not counts.indexed:
-        where = ", ".join(printable(source.root) for source in added)
-        raise MedleyError(f"nothing could be indexed in {where}: " + _why(counts, added))
+        where = ", ".join(printable(source.root) for source in scanned)
+        raise MedleyError(f"nothing could be indexed in {where}: " + _why(counts, scanned))
 
 
-def _why(counts: Counts, added: Sequence[SourceRecord]) -> str:
+def _why(counts: Counts, scanned: Sequence[SourceRecord]) -> str:
     if not counts.known:
-        flat = any(not source.recursive for source in added)
-        return "no media files were found" + (" (--recursive looks into the folders below, too)" if flat else "")
+        if any(not source.recursive for source in scanned):
+            return "no media files were found (--recursive looks into the folders below, too)"
+        if any(LINKS_OUT in msgspec.json.decode(source.skipped) for source in scanned):
+            return "links out of a source are not followed: index the folders that they lead to"
+        return "no media files were found"
     return f"{counts.quarantined} of {counts.known} files failed; see `medley failures`"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -44,12 +45,15 @@ def refuse_empty_library(database: Database) -> None:
 
 
 _SHOWN_REASONS = 8
+_PLURAL = re.compile(r"\b(file|folder|link)s\b")
 
 
 def left_out(skipped: Mapping[str, int]) -> str:
-    """What a scan left out, the most frequent first: `12 pdf files, 3 @eaDir folders`."""
+    """What a scan left out, the most frequent first: `12 xlsx files, 1 @eaDir folder`."""
     ordered = sorted(skipped.items(), key=lambda entry: (-entry[1], entry[0]))
-    shown = [f"{count} {printable(reason)}" for reason, count in ordered[:_SHOWN_REASONS]]
+    # Reasons are plural.
+    worded = {reason: _PLURAL.sub(r"\1", reason, count=1) if count == 1 else reason for reason, count in ordered}
+    shown = [f"{count} {printable(worded[reason])}" for reason, count in ordered[:_SHOWN_REASONS]]
     rest = sum(count for _, count in ordered[_SHOWN_REASONS:])
     return ", ".join([*shown, f"{rest} others"] if rest else shown)
 

@@ -18,8 +18,9 @@ from search.errors import UsageError
 
 IGNORE_FILE = b".medleyignore"
 NO_MEDIA_FILE = b".nomedia"  # what Android's gallery and its apps put into folders that are not to be shown
+LINKS_OUT = "links out of the source"
 _MAX_IGNORE_BYTES = 256 * 1024
-_NAMED_LINKS = 20  # that lead out of a source, by name; the rest are counted
+_NAMED_LINKS = 20  # that lead out of a source or nowhere, by name; the rest are counted
 
 # Thumbnails, trash, snapshots and other programs' own affairs: indexing them would only repeat the library. In any
 # case, because file systems and their users don't agree on one.
@@ -152,10 +153,17 @@ class Ignoring:
         self.skipped[f"{suffix} files" if suffix.isalnum() and len(suffix) <= 8 else "other files"] += 1
 
     def count_link(self, path: bytes, target: bytes) -> None:
-        """Count a link that leads out of the source."""
-        self.skipped["links out of the source"] += 1
+        """Count a link that leads out of the source, to a file or a folder."""
+        self._count_link(LINKS_OUT, path, target, "lies outside")
+
+    def count_broken_link(self, path: bytes, target: bytes) -> None:
+        """Count a link that leads to nothing."""
+        self._count_link("broken links", path, target, "is not there")
+
+    def _count_link(self, reason: str, path: bytes, target: bytes, why: str) -> None:
+        self.skipped[reason] += 1
         if len(self.links) < _NAMED_LINKS:
-            self.links.append(f"{shown(path)} is a link to {shown(target)}, which lies outside")
+            self.links.append(f"{shown(path)} is a link to {shown(target)}, which {why}")
 
 
 def checked_patterns(patterns: Sequence[str]) -> str:

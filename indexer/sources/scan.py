@@ -43,7 +43,7 @@ class ScanReport:
     paused: str | None = None  # why the source was paused instead
     unreadable: tuple[str, ...] = ()  # folders that could not be listed, with the reason
     skipped: dict[str, int] = field(default_factory=dict)  # what was left out on purpose, by reason
-    links: tuple[str, ...] = ()  # some of those that lead out of the source, by name
+    links: tuple[str, ...] = ()  # some of those that lead out of the source or nowhere, by name
     removed: int = 0  # passed by, because somebody removed them from the library
 
     def count(self, synced: SyncCounts) -> None:

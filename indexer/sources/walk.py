@@ -171,17 +171,27 @@ class _Walk:
         inside = os.path.join(self._root, os.path.relpath(os.path.dirname(target), self._real_root))
         return not self.would_enter(os.path.normpath(inside))
 
+    def _is_followed(self, link: os.DirEntry[bytes]) -> bool:
+        """Whether a link is the only way to a file of the root. One that leads out, or nowhere, is counted."""
+        leads_to_folder = os.path.isdir(link.path)  # a circle is none; DirEntry would raise
+        if leads_to_folder and not self._recursive:
+            return False
+        target = os.path.realpath(link.path)
+        if not _lies_in(target, self._real_root):
+            self._ignoring.count_link(link.path, target)
+            return False
+        if not os.path.lexists(target) or os.path.islink(target):  # a link in a circle is its own target
+            self._ignoring.count_broken_link(link.path, target)
+            return False
+        return not leads_to_folder and self._is_only_way(target)
+
     def _is_wanted(self, entry: os.DirEntry[bytes], side_cars: Sidecars) -> bool:
+        if entry.is_symlink() and not self._is_followed(entry):
+            return False
         # Opening pipes and devices would block.
         if not entry.is_file():
+            self._ignoring.count("special files")
             return False
-        if entry.is_symlink():
-            target = os.path.realpath(entry.path)
-            if not _lies_in(target, self._real_root):
-                self._ignoring.count_link(entry.path, target)
-                return False
-            if not self._is_only_way(target):
-                return False
         if is_words(entry.name):
             return not side_cars.belong_to_media(entry.name)
         if looks_like_media(entry.name) or looks_like_media(entry.name, _head(entry.path)):

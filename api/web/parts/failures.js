@@ -46,11 +46,13 @@ export async function failures(reload) {
   ].filter(Boolean);
 }
 
-/** What was passed over because Medley does not read it, such as "3 PDFs". @param {Record<string, number> | undefined} skipped */
-export function passedOver(skipped) {
-  const kinds = Object.entries(skipped || {}).sort(([, a], [, b]) => b - a);
-  if (!kinds.length) return "";
-  return h("p", { class: "help" }, `${kinds.map(([kind, number]) => `${number.toLocaleString()} ${number === 1 ? label(kind) : `${label(kind)}s`}`).join(", ")} skipped: Medley reads photos, recordings and videos.`);
+/** What scans left out on purpose, such as "3 XLSX files". @param {Record<string, number> | undefined} skipped */
+export function leftOut(skipped) {
+  const reasons = Object.entries(skipped || {}).sort(([, a], [, b]) => b - a);
+  if (!reasons.length) return "";
+  return h("p", { class: "help" }, `Left out: ${reasons.map(([reason, number]) => `${number.toLocaleString()} ${worded(reason, number)}`).join(", ")}.`);
 }
 
-const label = (kind) => (/^[a-z0-9]{1,4}$/.test(kind) ? kind.toUpperCase() : kind);
+// Reasons are plural: "xlsx files", "@eaDir folders", "links out of the source".
+const worded = (reason, number) => (number === 1 ? reason.replace(/\b(file|folder|link)s\b/, "$1") : reason)
+  .replace(/^[a-z0-9]{1,4}(?= files?$)/, (suffix) => suffix.toUpperCase());

@@ -6,7 +6,7 @@ import { clock, count } from "../base/format.js";
 import { may } from "../base/session.js";
 import * as status from "../base/status.js";
 import { copies } from "../parts/copies.js";
-import { failures, passedOver } from "../parts/failures.js";
+import { failures, leftOut } from "../parts/failures.js";
 import { contents } from "../parts/filters.js";
 import { chooser, leavesOut } from "../parts/folders.js";
 import { progress } from "../parts/indexing.js";
@@ -56,7 +56,7 @@ function figures({ assets, unread, kinds, space, skipped }) {
   $("figures").replaceChildren(...[["files", assets.total], ...Object.entries(STATES).map(([state, words]) => [words, assets[state]])]
     .flatMap(([words, number]) => [h("dt", {}, words), h("dd", {}, number.toLocaleString())]));
   $("holds").replaceChildren(...[contents(kinds), unread > 0 && `, the text in ${count(unread, "picture")} is still being read`, space && `; found by the space ${space}.`].filter(Boolean),
-    passedOver(skipped));
+    leftOut(skipped));
 }
 
 async function sources() {

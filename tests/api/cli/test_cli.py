@@ -203,6 +203,17 @@ def test_a_folder_without_media_is_a_failure_that_says_so(medley_run: Run, tmp_p
     assert "no media files" in err
 
 
+def test_a_folder_of_links_that_lead_out_says_where_they_lead(medley_run: Run, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "album").symlink_to(tmp_path / "real")
+    status, out, err = medley_run("index", str(tmp_path / "links"))
+    assert status == 1
+    assert f"{tmp_path}/links/album is a link to {tmp_path}/real, which lies outside" in out
+    assert "left out: 1 link out of the source" in out
+    assert "index the folders that they lead to" in err
+
+
 def test_a_key_is_shown_once_listed_without_itself_and_revoked(medley_run: Run) -> None:
     assert "only this machine" in medley_run("keys", "list")[1]
     status, out, _ = medley_run("keys", "create", "laptop", "--scope", "write")

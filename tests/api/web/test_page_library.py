@@ -14,7 +14,7 @@ from support.catalog_world import claims_held
 from support.service_world import World
 
 from api.keys import SCOPES, new_key
-from search.catalog import assets, keys, queue
+from search.catalog import assets, keys, queue, sources
 from search.catalog.records import FoundFile
 from search.settings import Settings
 
@@ -45,6 +45,15 @@ def test_what_a_folder_leaves_out_is_seen_and_changed(page: Page, world: World, 
     page.get_by_label("What to leave out, one pattern a line").first.fill("")
     page.get_by_role("button", name="Keep, and look again").click()
     expect(page.locator("#sources summary", has_text="Leaves nothing more out")).to_be_visible()
+
+
+def test_what_scans_left_out_is_counted_in_words(page: Page, world: World) -> None:
+    skipped = {"xlsx files": 3, "links out of the source": 1, "@eaDir folders": 2}
+    with world.database.write() as connection:
+        sources.keep_skipped(connection, world.source.id, skipped)
+    page.goto("/#/library")
+    said = "Left out: 3 XLSX files, 2 @eaDir folders, 1 link out of the source."
+    expect(page.locator("#holds").get_by_text(said)).to_be_visible()
 
 
 def test_a_choice_of_a_folder_with_signs_of_globs_in_its_name_finds_it(page: Page, world: World) -> None:

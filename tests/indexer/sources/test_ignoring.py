@@ -108,6 +108,26 @@ def test_links_out_of_the_source_are_counted_and_named(library: Library, tmp_pat
     assert report.links == (f"{library.root}/b.jpg is a link to {tmp_path}/elsewhere.jpg, which lies outside",)
 
 
+def test_links_to_folders_outside_and_links_to_nothing_are_counted_and_named(library: Library, tmp_path: Path) -> None:
+    put(library.root / "a.jpg")
+    put(tmp_path / "elsewhere" / "b.jpg")
+    put(library.root / "inside" / "c.jpg")
+    (library.root / "album").symlink_to(tmp_path / "elsewhere")
+    (library.root / "again").symlink_to("inside")
+    (library.root / "gone.jpg").symlink_to("nothing.jpg")
+    (library.root / "circle.jpg").symlink_to("circle.jpg")
+    os.mkfifo(library.root / "pipe.jpg")
+    report = library.scan()
+    assert report.files == 2
+    assert report.skipped == {"links out of the source": 1, "broken links": 2, "special files": 1}
+    root = library.root
+    assert report.links == (
+        f"{root}/album is a link to {tmp_path}/elsewhere, which lies outside",
+        f"{root}/circle.jpg is a link to {root}/circle.jpg, which is not there",
+        f"{root}/gone.jpg is a link to {root}/nothing.jpg, which is not there",
+    )
+
+
 def test_contents_that_change_under_the_same_size_and_time_are_noticed(library: Library) -> None:
     path = put(library.root / "a.jpg")
     library.index()

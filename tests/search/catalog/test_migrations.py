@@ -15,6 +15,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
+from sqlalchemy import MetaData, Table, insert
 from support.paths import ROOT
 
 from search.catalog import assets, sources
@@ -129,6 +130,46 @@ def test_files_that_two_sources_knew_are_one_asset_each_after_migrating(database
         "/p/c.jpg": ids["/p"][2],
         "/q/a.jpg": ids["/q"][0],
     }
+
+
+def test_photos_that_are_known_already_get_the_names_of_their_places(empty_url: str) -> None:
+    old = Database.open(empty_url)
+    with old.write() as connection:
+        migrating.upgrade(connection, "0014")  # the last one without places
+        tables = MetaData()
+        tables.reflect(connection, only=("source", "asset"))
+        connection.execute(insert(tables.tables["source"]).values(made(tables.tables["source"], id=1, state="active")))
+        for number, (latitude, longitude) in enumerate(
+            [(48.8566, 2.3522), (48.8570, 2.3530), (0.0, -30.0), (None, None)]
+        ):
+            name = f"{number}.jpg"
+            row = made(
+                tables.tables["asset"],
+                id=number + 1,
+                source_id=1,
+                path=name,
+                path_bytes=name.encode(),
+                status="indexed",
+            )
+            connection.execute(
+                insert(tables.tables["asset"]).values(row | {"latitude": latitude, "longitude": longitude})
+            )
+    old.migrate()
+    with old.read() as connection:
+        named = [record.place for record in sorted(assets.list_assets(connection), key=lambda record: record.id)]
+        kept = connection.exec_driver_sql("SELECT name, area FROM place").all()
+    old.close()
+    assert named[0] is not None
+    assert "Paris" in named[0]
+    assert named == [named[0], named[0], None, None]
+    assert [(name, area) for name, area in kept] == [(named[0], "Paris, France")]
+
+
+def made(table: Table, **known: object) -> dict[str, object]:
+    """A row: what is known of it, and something of the right type for every other column that needs a value."""
+    needed = {column.name: column.type.python_type() for column in table.columns
+              if not column.nullable and column.server_default is None and not column.primary_key}  # fmt: skip
+    return needed | known
 
 
 def test_the_revisions_are_one_line_and_each_follows_the_one_before() -> None:
