@@ -39,6 +39,9 @@ def read_text(data: bytes) -> str:
     for mark, encoding in _BOMS:
         if data.startswith(mark):
             return data.decode(encoding, "replace")
+    if b"~{" in data and data.isascii():  # as Chinese was mailed: two letters a sign, between ~{ and ~}
+        with suppress(UnicodeDecodeError):
+            return data.decode("hz")
     if b"\0" not in data and b"\x1b$" not in data:
         try:
             return data.decode("utf-8")
@@ -56,7 +59,7 @@ def read_text(data: bytes) -> str:
     for guess in (told, _WESTERN):
         text = _decoded(data, guess)
         if text is not None and _is_plausible(text):
-            return text
+            return unicodedata.normalize("NFC", text)  # Vietnamese is written with marks apart
     raise UnreadableTextError("in no encoding that is known do its bytes make words")
 
 
