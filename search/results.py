@@ -43,6 +43,7 @@ class Part(Struct, frozen=True, kw_only=True):
 
     weight: float = 1.0  # negative: unwanted
     text: str | None = None
+    heard: str | None = None  # the text as the library spells its names: what was said or written is looked for by it
     image: Any = None  # Picture: (h, w, 3) uint8, upright sRGB (search.spaces.inputs)
     sound: Any = None  # Waveform: (n,) float32 at 16 kHz mono (search.spaces.inputs)
     reference: str | None = None  # ASSET or ASSET@START-END (seconds)

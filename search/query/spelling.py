@@ -124,7 +124,7 @@ def _misheard(word: str, known: Known, named: bool) -> str | None:
     least = _MOST_COMMON if named else _COMMON
 
     def is_common(candidate: str) -> bool:
-        return known.common.get(candidate, least) < least
+        return known.common.get(candidate, least) < least or candidate in _OF_OTHER_LANGUAGES
 
     if len(word) < _SOUNDED_LEAST or word in known.library or (not named and is_common(word)):
         return None

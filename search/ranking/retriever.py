@@ -85,6 +85,7 @@ class Retriever:
         else:
             vectors = embed_aspects(self._space, aspects) if aspects else _joined(query.parts, embedded)
         wanted = [part.text for part in query.parts if part.text and part.weight > 0]
+        heard = [part.heard or part.text for part in query.parts if part.text and part.weight > 0]
         return Resolved(
             vectors={
                 signal: unit_rows(vector[None])[0]
@@ -93,7 +94,7 @@ class Retriever:
             },
             by_example=_by_example(query.parts),
             text=" ".join((*wanted, *query.phrases)),
-            words=" ".join((*words_said(aspects, wanted), *query.phrases)),
+            words=" ".join((*words_said(aspects, heard), *query.phrases)),
             condition=all_of(
                 condition_of(query.filters),
                 *(Says(phrase) for phrase in query.phrases),
@@ -162,9 +163,16 @@ class Retriever:
 
     def _embed(self, parts: Sequence[Part]) -> list[Mapping[Signal, np.ndarray]]:
         """Each part's vector per signal; texts go through the encoder together."""
-        texts = [part.text for part in parts if part.text is not None]
-        of_texts = iter(_rows(self._space.embed_query_text(texts), len(texts)) if texts else ())
-        return [next(of_texts) if part.text is not None else self._embed_example(part) for part in parts]
+        texts = list(dict.fromkeys(text for part in parts for text in (part.text, part.heard) if text is not None))
+        of_texts = (
+            dict(zip(texts, _rows(self._space.embed_query_text(texts), len(texts)), strict=True)) if texts else {}
+        )
+        return [
+            self._embed_example(part)
+            if part.text is None
+            else _as_heard(of_texts[part.text], of_texts[part.heard or part.text])
+            for part in parts
+        ]
 
     def _embed_example(self, part: Part) -> Mapping[Signal, np.ndarray]:
         if part.image is not None:
@@ -249,6 +257,11 @@ class Retriever:
             return kept.vectors
 
 
+def _as_heard(typed: Mapping[Signal, np.ndarray], heard: Mapping[Signal, np.ndarray]) -> Mapping[Signal, np.ndarray]:
+    """Vectors of a text as it was typed, but for signals of words as the library spells its names."""
+    return {signal: (heard if signal.holds_words else typed)[signal] for signal in typed}
+
+
 def _joined(parts: Sequence[Part], embedded: Sequence[Mapping[Signal, np.ndarray]]) -> dict[Signal, np.ndarray]:
     """One vector per signal for all parts."""
     vectors: dict[Signal, np.ndarray] = {}
@@ -316,7 +329,8 @@ def _strength(part: Part) -> float:
 
 def _aspects(parts: Sequence[Part]) -> tuple[Aspect, ...]:
     """Only for plain-text queries: weighted or example queries are already split."""
-    return aspects_of(parts[0].text) if len(parts) == 1 and parts[0].text and parts[0].weight > 0 else ()
+    [text] = [part.heard or part.text for part in parts if part.weight > 0] if len(parts) == 1 else [None]
+    return aspects_of(text) if text else ()
 
 
 def _by_example(parts: Sequence[Part]) -> bool:

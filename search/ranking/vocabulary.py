@@ -13,7 +13,7 @@ from msgspec import structs
 
 from search.catalog import segments
 from search.catalog.database import Database
-from search.query.spelling import Known, Suggestion, corrected, suggestions
+from search.query.spelling import Known, Reason, Suggestion, corrected, suggestions
 from search.results import Query
 from search.spaces.common_words import common_words
 from search.spaces.text.e5_file import whole_words
@@ -35,14 +35,19 @@ class Vocabulary:
         self._looked_at = 0.0
 
     def suggest(self, query: Query) -> tuple[Query, list[Suggestion]]:
-        """The query as it may be meant. Quoted and weighted parts are taken literally."""
+        """The query as it may be meant. Quoted and weighted parts are taken literally.
+
+        A name may have been heard otherwise, which says nothing of pictures: they are looked for as it was typed.
+        """
         if not query.correct or query.phrases or len(query.parts) != 1 or not query.parts[0].text:
             return query, []
         [part] = query.parts
-        suggested = suggestions(part.text or "", self._current())
+        typed = part.text or ""
+        suggested = suggestions(typed, self._current())
         if not suggested:
             return query, []
-        meant = structs.replace(part, text=corrected(part.text or "", suggested))
+        spelled = corrected(typed, [suggestion for suggestion in suggested if suggestion.reason is Reason.SPELLING])
+        meant = structs.replace(part, text=spelled, heard=corrected(typed, suggested))
         return structs.replace(query, parts=(meant,)), suggested
 
     def _current(self) -> Known:

@@ -88,6 +88,10 @@ def test_a_word_of_another_language_is_no_error(query: str) -> None:
     assert not suggestions(query, replace(known, abroad=lambda: frozenset({"chien", "plage", "hund"})))
 
 
+def test_a_small_word_of_another_language_is_nobodys_name() -> None:
+    assert not suggestions("Hund", Known({"dog": 900}, frozenset({"und", "katze"})))
+
+
 def test_a_word_of_another_language_beside_english_ones_is_one() -> None:
     known = Known({"dog": 900, "on": 1, "the": 0, "grass": 3000}, frozenset(), lambda: frozenset({"gras"}))
     assert [one.suggestion for one in suggestions("dog on the gras", known)] == ["grass"]

@@ -122,3 +122,14 @@ def test_a_name_is_found_as_the_library_spells_it(library: WordLibrary, engine: 
     result = engine.search(parse_query("Lena"))
     assert [hit.asset.path for hit in result.hits] == ["call.mp3"]
     assert result.query["suggestions"] == [{"word": "Lena", "suggestion": "lina", "reason": "sound"}]
+
+
+def test_pictures_are_looked_for_by_the_name_as_it_was_typed(library: WordLibrary, engine: SearchEngine) -> None:
+    library.add("call.mp3", "audio", [(Signal.SPEECH, "this is rosy", 0.0, 5.0)])
+    add(library, "as-typed.jpg", picture(1), "rosie")
+    add(library, "as-heard.jpg", picture(2), "rosy")
+    engine.catch_up()
+    result = engine.search(parse_query("Rosie"))
+    assert [one["suggestion"] for one in result.query["suggestions"]] == ["rosy"]
+    best = {hit.moments[0].signal: hit.asset.path for hit in reversed(result.hits)}
+    assert best == {Signal.SPEECH: "call.mp3", Signal.IMAGE: "as-typed.jpg"}
