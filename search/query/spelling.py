@@ -6,7 +6,7 @@ Pure strings. What is known is handed in: the words of a language by how common 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
@@ -56,13 +56,16 @@ class Known(Struct, frozen=True):
 
     common: Mapping[str, int]  # of the language, folded, by rank: 0 is the most common
     library: frozenset[str]  # spoken, seen or named in the library, folded
-    abroad: Callable[[], frozenset[str]] = frozenset  # words of other languages, in lower case; slow the first time
+    rare: Callable[[], Container[str]] = frozenset  # more words of the language, in lower case; slow the first time
+    abroad: Callable[[], Container[str]] = frozenset  # words of other languages, likewise
 
     def holds(self, word: str) -> bool:
         """Whether the word is known, as it is or without an English ending."""
         if word in self.common or word in self.library or stem(word) in self.common:
             return True
-        return any(word.endswith(ending) and word.removesuffix(ending) in self.common for ending in _ENDINGS)
+        if any(word.endswith(ending) and word.removesuffix(ending) in self.common for ending in _ENDINGS):
+            return True
+        return word in self.rare()  # never what is meant instead: rare words lie near every slip
 
 
 def suggestions(text: str, known: Known) -> list[Suggestion]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 import threading
 import time
+from functools import cache
 
 from msgspec import structs
+from spellchecker import SpellChecker
 
 from search.catalog import segments
 from search.catalog.database import Database
@@ -22,6 +24,12 @@ from search.words import folded
 MOST_PASSAGES = 20_000  # read, newest first: some seconds of work at most
 KEPT_SECONDS = 60.0  # before it is looked whether the library has changed
 _WORD = re.compile(r"[^\W\d_]{3,}")
+
+
+@cache
+def english_words() -> frozenset[str]:
+    """160,000 English words in lower case, common or not. Takes a third of a second, once."""
+    return frozenset(SpellChecker(language="en").word_frequency.words())
 
 
 class Vocabulary:
@@ -59,6 +67,6 @@ class Vocabulary:
                     if self._known is None or newest != self._newest:
                         texts = segments.newest_texts(connection, MOST_PASSAGES)
                         said = {word for text in texts for word in _WORD.findall(folded(text))}
-                        self._known = Known(common_words(), frozenset(said), whole_words)
+                        self._known = Known(common_words(), frozenset(said), english_words, whole_words)
                 self._newest, self._looked_at = newest, now
             return self._known

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from search.query.spelling import Known, Reason, corrected, errors_between, sounded, suggestions
+from search.ranking.vocabulary import english_words
 from search.spaces.common_words import common_words
 
 LIBRARY = frozenset(["hello", "this", "is", "lina", "with", "the", "weather", "meyer", "stephen", "kowalczyk"])
@@ -13,7 +14,7 @@ LIBRARY = frozenset(["hello", "this", "is", "lina", "with", "the", "weather", "m
 
 @pytest.fixture(scope="module")
 def known() -> Known:
-    return Known(common_words(), LIBRARY)
+    return Known(common_words(), LIBRARY, english_words)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,8 @@ def test_slips_of_the_fingers_are_mended(known: Known, typed: str, meant: str) -
         "two giraffes",
         "snowboarder",
         "frisbee",
+        "fire crackling",
+        "people paragliding",
         "Hund",
         "ein Hund am Strand mit Ball",
         "un chien dans la neige",
@@ -93,5 +96,5 @@ def test_a_small_word_of_another_language_is_nobodys_name() -> None:
 
 
 def test_a_word_of_another_language_beside_english_ones_is_one() -> None:
-    known = Known({"dog": 900, "on": 1, "the": 0, "grass": 3000}, frozenset(), lambda: frozenset({"gras"}))
+    known = Known({"dog": 900, "on": 1, "the": 0, "grass": 3000}, frozenset(), abroad=lambda: frozenset({"gras"}))
     assert [one.suggestion for one in suggestions("dog on the gras", known)] == ["grass"]
