@@ -181,6 +181,7 @@ def photo(page: Page) -> None:
 def ask(page: Page) -> None:
     """A question and its answer."""
     page.goto("/#/ask")
+    expect(page.locator("#pulse")).to_contain_text("files")  # the page is alive
     page.get_by_label("Your question").fill("When does the train to Paris leave?")
     page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.locator("#turns .answer sup, #turns .answer a, #turns .answer button").first).to_be_visible()
