@@ -11,7 +11,7 @@ import msgspec
 
 from search.active_space import ActiveSpace
 from search.catalog import assets as catalog_assets
-from search.catalog import segments
+from search.catalog import segments, timeline
 from search.catalog.database import Database
 from search.catalog.records import AssetRecord, SegmentRecord
 from search.errors import UsageError
@@ -75,7 +75,10 @@ class QuestionAnswerer:
     ) -> Iterator[Event]:
         plan = plan_question(question, turns)
         with tracing.span("find sources") as span:
-            hits = self._sources(active, plan, filters, limit, turns) if assets is None else self._given(assets)
+            if plan.counts_all and assets is None:
+                plan, hits = self._counted(active, plan, _narrowed(filters, plan))
+            else:
+                hits = self._sources(active, plan, filters, limit, turns) if assets is None else self._given(assets)
             vectors, details = self._readers.vectors(active, hits), self._readers.details(hits)
             span.set(hits=len(hits))
         most = max(limit, plan.limit) if assets is None else len(hits)
@@ -111,6 +114,13 @@ class QuestionAnswerer:
         # In another language than its source, a passage matches no better than any photo does.
         words = msgspec.structs.replace(narrowed, signal=_WORDS)
         return _with_passages(hits, self._found(active, plan, words, MAX_PASSAGES))
+
+    def _counted(self, active: ActiveSpace, plan: QuestionPlan, filters: Filters) -> tuple[QuestionPlan, list[Hit]]:
+        """How many files the filters let pass, copies included, and the newest of them."""
+        with self._database.read() as connection:
+            total = timeline.total(connection, condition_of(filters))
+        hits = self._searcher.search(active, Query(filters=filters, limit=plan.limit)).hits
+        return msgspec.structs.replace(plan, total=total), list(hits)
 
     def _given(self, assets: Sequence[str]) -> list[Hit]:
         """The assets or stretches of them that the caller points at, with all that is known of them."""

@@ -109,6 +109,12 @@ def first_segments(
     return shown
 
 
+def total(connection: Connection, condition: Condition | None) -> int:
+    """How many searchable assets pass."""
+    statement = _passing(select(func.count()), condition, connection.dialect.name)
+    return int(connection.execute(statement).scalar_one())
+
+
 def months(connection: Connection, condition: Condition | None) -> list[MonthCount]:
     """Every month that has searchable assets which pass, newest first."""
     month: ColumnElement[Any]

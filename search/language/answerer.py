@@ -197,7 +197,8 @@ class Answerer:
                 looked = self._looker.impressions(plan.question, shown)
             if any(looked):
                 return extractive_answers.from_looks(list(zip(shown, looked, strict=True)))
-        return extractive_answers.from_sights(list(zip(shown, self._impressions(shown, vectors), strict=True)))
+        described = list(zip(shown, self._impressions(shown, vectors), strict=True))
+        return extractive_answers.from_sights(described, asks_to_look(plan.question))
 
     def _impressions(self, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]) -> list[str]:
         """What each hit's picture seems to show; "" where the model can't tell."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 from search.language import evidence
 from search.language.evidence import Origin, Span
 from search.language.lexical import content, overlap
-from search.language.question_planning import MANY, AnswerType, QuestionPlan, sought
+from search.language.question_planning import AnswerType, QuestionPlan, sought
 from search.language.span_scoring import ScoredSpan
 from search.results import Hit, Kind, Moment
 from search.signals import Signal
@@ -102,10 +102,11 @@ def from_count(plan: QuestionPlan, hits: Sequence[Hit], least: float) -> list[Se
         counted = counted[: max(1, sure, round(sum(hit.relevance for hit in counted)))]
     if not counted:
         return []
-    several = len(counted) > 1
-    many = f"{len(counted)} {_NOUNS[plan.kinds[0]] if len(plan.kinds) == 1 else 'file'}{'s' if several else ''}"
+    number = len(counted) if plan.total is None else plan.total
+    several = number > 1
+    many = f"{number:,} {_NOUNS[plan.kinds[0]] if len(plan.kinds) == 1 else 'file'}{'s' if several else ''}"
     if plan.counts_all:
-        many = f"{'At least ' if len(hits) >= MANY else ''}{many} in the library"
+        many = f"{many} in the library"
     else:
         many = f"{'About ' if counted[-1].relevance < SURE else ''}{many} {_match(counted[0], several)}"
     listed = list(_seen(counted[:MAX_LISTED]))
@@ -120,13 +121,14 @@ def sure_or_near(hits: Sequence[Hit]) -> list[Hit]:
     return [hit for hit in hits if hit.relevance >= min(SURE, NEARLY_SEEN * hits[0].relevance)]
 
 
-def from_sights(descriptions: Sequence[tuple[Hit, str]]) -> list[Sentence]:
-    """Pictures that match, with the model's impression where it has one."""
+def from_sights(descriptions: Sequence[tuple[Hit, str]], asked_to_look: bool) -> list[Sentence]:
+    """Pictures that match, with the model's impression where it has one; or where to look, for who asks for more."""
     sentences = []
     for hit, impression in descriptions[:MAX_SENTENCES]:
         (span,) = _seen([hit])
         at = _place(span)
-        words = f"{span.name}{at} {_match(hit)}{f'; it seems to show: {impression}' if impression else ''}."
+        match = "may show it" if asked_to_look else _match(hit)
+        words = f"{span.name}{at} {match}{f'; it seems to show: {impression}' if impression else ''}."
         sentences.append(Sentence(words, span, hit.relevance))
     return sentences
 

@@ -56,6 +56,7 @@ class QuestionPlan(Struct, frozen=True, kw_only=True):
     files: tuple[str, ...] = ()  # names of files that the question names: look only there
     only: tuple[Signal, ...] = ()  # a sound is asked for, or a photo: look among these alone
     expects: ValueType | None = None  # what words must hold to answer
+    total: int | None = None  # files there are of what is counted, where that was asked of the catalogue
 
     def asks_all_of(self, path: str) -> bool:
         """Does it ask what this file says, and for nothing in particular?"""

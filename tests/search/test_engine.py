@@ -320,6 +320,16 @@ def test_a_passage_that_ranks_behind_many_photos_is_read_and_cited_first(
     assert len(answer.hits) == 8
 
 
+def test_how_many_there_are_is_counted_in_the_catalogue(engine: SearchEngine, library: WordLibrary) -> None:
+    for number in range(205):
+        library.photo(f"{number}.jpg", "harbour")
+    library.add("/media/talk.mp3", "audio", [(Signal.SPEECH, "the photos of the harbour", 0.0, 9.0)])
+    engine.active_space.follower.catch_up()
+    answer = engine.ask("How many photos do I have?", limit=5)
+    assert answer.answer.startswith("205 photos in the library: 204.jpg. [1] 203.jpg. [2]")
+    assert engine.ask("How many files are there?").answer.startswith("206 files in the library")
+
+
 def test_a_question_and_a_query_have_one_limit_whose_setting_is_named(engine: SearchEngine) -> None:
     most = Settings.load(environment={}).max_query_characters
     for ask in (engine.ask, lambda text: next(iter(engine.ask_stream(text))), parse_query):

@@ -235,6 +235,12 @@ def test_what_may_match_is_not_said_to_match() -> None:
     assert not ask("Who built the pagoda?", hits).found
 
 
+def test_a_picture_is_no_answer_to_who_asks_for_a_look_at_it() -> None:
+    hits = [pictured("a.jpg", 51, 0.9)]
+    assert ask("What colour is the car?", hits).answer == "a.jpg may show it. [1]"
+    assert ask("Is there a photo of a car?", hits).answer == "a.jpg matches. [1]"
+
+
 def test_everything_is_counted_where_nothing_in_particular_is_asked_for() -> None:
     hits = [pictured("a.jpg", 51, 0.01), pictured("b.jpg", 52, 0.02), spoken(BREAD, "bread.mp3", 2, 0.9)]
     assert ask("How many photos do I have?", hits).answer.startswith("2 photos in the library: a.jpg.")
