@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 POSTGRES_URL = os.environ.get("MEDLEY_TEST_POSTGRES_URL") or "postgresql://postgres@127.0.0.1:5432/postgres"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: where processes share the files, no long one is left to the last of them."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """An empty home folder for Medley."""

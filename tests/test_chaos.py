@@ -9,6 +9,8 @@ import pytest
 from chaos import files, workers
 from chaos.report import Row, table
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("name", "pause", "disturb"),

@@ -17,6 +17,8 @@ from support.waiting import until
 from medley_search import PACKAGES
 from search.runtime import child_python
 
+pytestmark = pytest.mark.slow
+
 INSTALLED = [sys.executable, "-P", "-c", "import sys; sys.argv[0] = 'medley'; from medley_search import main; main()"]
 
 

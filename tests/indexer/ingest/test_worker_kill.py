@@ -23,6 +23,8 @@ from search.catalog.database import Database
 from search.settings import Settings
 from search.testing import vector_of
 
+pytestmark = pytest.mark.slow
+
 FILES = 60
 KILLS = 6
 
