@@ -9,6 +9,7 @@
     ├── MediaError               a media file can't be made searchable
     │   ├── PermanentMediaError  it never will be: quarantine it
     │   └── TransientMediaError  trying again later may help
+    │       └── MachineError     this machine lacked something for it: never counts against the file
     ├── StoreError               a bucket, server or archive that holds files can't be used now
     ├── CatalogError             the database refused, or holds a state we don't understand
     │   └── CatalogLostError     the database went away in the middle: try the same again
@@ -79,6 +80,10 @@ class PermanentMediaError(MediaError):
 
 class TransientMediaError(MediaError):
     """The file can't be read now; trying again later may help."""
+
+
+class MachineError(TransientMediaError):
+    """The machine lacked memory, threads, open files or a library for it; that never counts against the file."""
 
 
 class StoreError(MedleyError):

@@ -16,7 +16,7 @@ from msgspec import Struct
 from indexer.ingest.intake import Later, NotHere, Settled, Unchanged
 from indexer.ingest.task import Outcome, StageSeconds
 from search.catalog.records import AssetRecord, FoundFile, IndexedAsset, ReadAsset, SourceRecord
-from search.errors import MediaError, PermanentMediaError, TransientMediaError, UnavailableError
+from search.errors import MachineError, MediaError, PermanentMediaError, TransientMediaError, UnavailableError
 
 VECTOR = np.dtype("<f2")
 
@@ -61,6 +61,11 @@ class Report(Struct, frozen=True, kw_only=True):
     failure: str | None = None  # why it can do nothing more
 
 
+_ERRORS: dict[str, type[MediaError]] = {  # subclasses stand before their bases
+    "permanent": PermanentMediaError,
+    "machine": MachineError,
+    "transient": TransientMediaError,
+}
 _RESULTS: dict[str, type[Any]] = {
     "indexed": IndexedAsset,
     "read": ReadAsset,
@@ -68,8 +73,7 @@ _RESULTS: dict[str, type[Any]] = {
     "settled": Settled,
     "later": Later,
     "not here": NotHere,
-    "permanent": str,
-    "transient": str,
+    **dict.fromkeys(_ERRORS, str),
 }
 
 
@@ -77,7 +81,7 @@ def result_of(outcome: Outcome) -> Result:
     """An outcome, ready to travel."""
     value: object = outcome.result
     if isinstance(value, MediaError):
-        kind = "permanent" if isinstance(value, PermanentMediaError) else "transient"
+        kind = next(name for name, of in _ERRORS.items() if isinstance(value, of))
         value = str(value)
     else:
         kind = next(name for name, of in _RESULTS.items() if isinstance(value, of))
@@ -90,7 +94,7 @@ def outcome_of(asset: AssetRecord, result: Result) -> Outcome:
         raise UnavailableError(f"a node sent an outcome of an unknown kind: {result.kind[:40]!r}")
     value = decode(bytes(result.value), _RESULTS[result.kind])
     if isinstance(value, str):
-        value = PermanentMediaError(value) if result.kind == "permanent" else TransientMediaError(value)
+        value = _ERRORS[result.kind](value)
     return Outcome(asset, value)
 
 

@@ -18,19 +18,22 @@ from indexer.decoding import images, wire
 from indexer.decoding.documents import text_file
 from indexer.decoding.items import DecodedItem, DecodeRequest
 from indexer.decoding.probe import Content, probe
-from indexer.failures import shown, sort_error
-from search.errors import PermanentMediaError
+from indexer.failures import lacks_memory, shown, sort_error
+from search.errors import MachineError, MediaError, PermanentMediaError
+from search.runtime.room import has_room
 
 _MAX_OPEN_FILES = 256
+_STARTING_BYTES = 64 * 1024**2  # of a child's address space, that may be gone before its first file
 _MAX_WRITTEN_BYTES = 16 * 1024**2  # only standard error is ever written to a file
 
 
 def main(arguments: list[str]) -> int:
     """Serve requests on the inherited connection; 0 when the parent has closed it."""
     connection: Connection = Connection(int(arguments[0]))
-    limit_process(int(arguments[1]))
+    memory_bytes = int(arguments[1])
+    limit_process(memory_bytes)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        connection.send_bytes(wire.encode(wire.Ready()))
+        connection.send_bytes(wire.encode(wire.Ready(_has_room(memory_bytes))))
         while True:
             request = wire.decode(connection.recv_bytes())
             assert isinstance(request, DecodeRequest)
@@ -54,6 +57,11 @@ def limit_process(memory_bytes: int) -> None:
         resource.setrlimit(which, (value, value))
 
 
+def _has_room(memory_bytes: int) -> bool:
+    """Whether what one file may take could be had now, but for what starting takes."""
+    return has_room(memory_bytes - min(memory_bytes // 4, _STARTING_BYTES))
+
+
 def _serve(connection: Connection, request: DecodeRequest) -> None:
     try:
         _allow_cpu_seconds(request.limits.decode_timeout_seconds)
@@ -65,9 +73,17 @@ def _serve(connection: Connection, request: DecodeRequest) -> None:
     except Exception as error:  # noqa: BLE001 - every error of every decoder is sorted here
         media_error = sort_error(error)
         reason = shown(str(media_error).removeprefix(f"{request.path}: "))
-        connection.send_bytes(wire.encode(wire.Failed(reason, isinstance(media_error, PermanentMediaError))))
+        connection.send_bytes(wire.encode(wire.Failed(reason, _fault(error, media_error))))
     else:
         connection.send_bytes(wire.encode(wire.Done()))
+
+
+def _fault(error: Exception, sorted_error: MediaError) -> wire.Fault:
+    if lacks_memory(error):
+        return wire.Fault.MEMORY
+    if isinstance(sorted_error, MachineError):
+        return wire.Fault.MACHINE
+    return wire.Fault.FILE if isinstance(sorted_error, PermanentMediaError) else wire.Fault.PASSING
 
 
 def _allow_cpu_seconds(seconds: float) -> None:

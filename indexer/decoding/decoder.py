@@ -21,10 +21,15 @@ from typing import Self
 from indexer.decoding import wire
 from indexer.decoding.items import DecodedItem, DecodeRequest, Limits
 from indexer.failures import how_it_died, shown
-from search.errors import MediaError, PermanentMediaError, TransientMediaError, UnavailableError
+from search.errors import MachineError, MediaError, PermanentMediaError, TransientMediaError, UnavailableError
 from search.runtime import child_python
 from search.settings import Settings
 
+_ERRORS: dict[wire.Fault, type[MediaError]] = {
+    wire.Fault.FILE: PermanentMediaError,
+    wire.Fault.PASSING: TransientMediaError,
+    wire.Fault.MACHINE: MachineError,
+}
 Items = Generator[DecodedItem, None, None]
 START_SECONDS = 60.0  # for a child to load its libraries on a loaded machine
 FILES_PER_CHILD = 1000  # then a fresh one, in case a library leaks
@@ -44,32 +49,43 @@ class _ChildDied(Exception):
         self.by_file = by_file
 
 
+class _LacksMemory(Exception):
+    """The child got no memory, which it told before it was ended."""
+
+
 class Decoder:
     """One child process. Not thread-safe: one file at a time."""
 
     def __init__(self, memory_bytes: int) -> None:
         """Start the child. Raises UnavailableError."""
         self.files = 0
+        self.has_room = False  # whether it got all the memory that one file may take
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         parent, child = Pipe(duplex=True)
         self._connection: Connection = parent
         command = child_python.command("indexer.decoding.child", str(child.fileno()), str(memory_bytes))
         with child:
             # A session of its own, so that Ctrl-C reaches only the worker, and a kill also ends a child's ffmpeg.
-            self._process = subprocess.Popen(
-                command,
-                env=_child_environment(),
-                pass_fds=[child.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._stderr,
-                start_new_session=True,
-            )
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    env=_child_environment(),
+                    pass_fds=[child.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=self._stderr,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                parent.close()
+                self._stderr.close()
+                raise UnavailableError(f"a decoder process can't be started: {error.strerror or error}") from None
         try:
-            self._receive(START_SECONDS)
+            ready = self._receive(START_SECONDS)
         except (_ChildDied, TimeoutError) as error:
             self.kill()
             raise UnavailableError(f"a decoder process did not start: {error or 'no answer'}") from None
+        self.has_room = isinstance(ready, wire.Ready) and ready.has_room
 
     @property
     def pid(self) -> int:
@@ -79,7 +95,7 @@ class Decoder:
     def decode(self, request: DecodeRequest) -> Items:
         """Items of one file. The child is dead afterwards unless the file was decoded to its end.
 
-        Raises MediaError.
+        Raises MediaError, _ChildDied, _LacksMemory.
         """
         self.files += 1
         deadline = request.limits.decode_timeout_seconds
@@ -88,10 +104,10 @@ class Decoder:
             self._send(request)
             while not isinstance(message := self._receive(deadline), wire.Done):
                 if isinstance(message, wire.Failed):
-                    # Memory that a library lost track of would be missing for the next file.
-                    finished = "decode_memory_bytes" not in message.reason
-                    error = PermanentMediaError if message.permanent else TransientMediaError
-                    raise error(f"{shown(request.path)}: {message.reason}")
+                    if message.fault is wire.Fault.MEMORY:
+                        raise _LacksMemory  # unfinished: what a library lost track of would be missing for the next
+                    finished = True
+                    raise _ERRORS[message.fault](f"{shown(request.path)}: {message.reason}")
                 assert not isinstance(message, DecodeRequest | wire.Ready)
                 yield message
             finished = True
@@ -171,21 +187,23 @@ class DecoderPool:
                 yield from self._attempt(request)
             except _ChildDied as death:
                 reason = f"{shown(request.path)}: crashed its decoder: {death}"
-                error: MediaError = PermanentMediaError(reason) if death.by_file else TransientMediaError(reason)
-                raise error from None
+                raise self._blamed(reason) if death.by_file else MachineError(reason) from None
+            except _LacksMemory:
+                needs = "needs more memory than the setting decode_memory_bytes allows"
+                raise self._blamed(f"{shown(request.path)}: {needs}") from None
 
     def _attempt(self, request: DecodeRequest) -> Items:
         decoder = self._take()
         self._lent.add(decoder)
-        fresh, started = decoder.files == 0, False
+        is_fresh, has_begun = decoder.files == 0, False
         try:
             for item in decoder.decode(request):
-                started = True
+                has_begun = True
                 yield item
-        except _ChildDied as death:
-            if fresh or started or not death.by_file:
+        except (_ChildDied, _LacksMemory) as end:
+            if is_fresh or has_begun or (isinstance(end, _ChildDied) and not end.by_file):
                 raise
-            # An earlier file may have damaged the child: the blame falls on this one only if a fresh child dies too.
+            # An earlier file may have damaged the child: the blame falls on this one only if a fresh child fails too.
             self._lent.discard(decoder)
             decoder = Decoder(self._memory_bytes)
             self._lent.add(decoder)
@@ -196,6 +214,20 @@ class DecoderPool:
                 self._idle.put(decoder)
             else:
                 decoder.kill()
+
+    def _blamed(self, reason: str) -> MediaError:
+        """The end of a file that took all memory or crashed: its own fault only where a fresh child has room for it."""
+        try:
+            fresh = Decoder(self._memory_bytes)
+        except UnavailableError as error:
+            return MachineError(f"{reason}; or this machine has too little memory: {error}")
+        self._idle.put(fresh)
+        if fresh.has_room:
+            return PermanentMediaError(reason)
+        return MachineError(
+            f"{reason}; or this machine has too little memory: it does not give a decoder the "
+            f"{self._memory_bytes:,} bytes that decode_memory_bytes allows"
+        )
 
     def _take(self) -> Decoder:
         with contextlib.suppress(queue.Empty):

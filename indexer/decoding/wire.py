@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -37,10 +38,21 @@ _ARRAY_TYPES = frozenset({"|u1", "<f4"})
 class Ready:
     """The child has loaded its libraries and waits for a request."""
 
+    has_room: bool  # whether the machine gives it all the memory that one file may take
+
 
 @dataclass(frozen=True)
 class Done:
     """The file of the current request has been decoded to its end."""
+
+
+class Fault(StrEnum):
+    """Whose fault it is that a file could not be decoded."""
+
+    FILE = "file"
+    PASSING = "passing"  # nobody's that lasts
+    MACHINE = "machine"
+    MEMORY = "memory"  # the file's, if the child had room
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Failed:
     """The file of the current request can't be decoded (further)."""
 
     reason: str
-    permanent: bool
+    fault: Fault
 
 
 Message = DecodedItem | DecodeRequest | Ready | Done | Failed

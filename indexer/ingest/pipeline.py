@@ -39,6 +39,7 @@ from indexer.sources.stores.scratch import scratch_of
 from search.catalog.records import AssetRecord
 from search.errors import (
     LanguageModelError,
+    MachineError,
     MediaError,
     MedleyError,
     PermanentMediaError,
@@ -317,8 +318,10 @@ class Pipeline:
         with self._lock:
             first, task.over = not task.over, True
         if first:
+            sorted_error = sort_error(error)
             what = " ".join(str(error).split())[:300] or type(error).__name__
-            self._settle(Outcome(task.asset, TransientMediaError(f"{task.asset.path}: can't be embedded: {what}")))
+            kind = MachineError if isinstance(sorted_error, MachineError) else TransientMediaError
+            self._settle(Outcome(task.asset, kind(f"{task.asset.path}: can't be embedded: {what}")))
 
     def _advance(self, task: Task, encoded: int = 0, decoded: bool = False) -> None:
         """Count a finished step; the last step of an asset sends its outcome."""

@@ -5,6 +5,7 @@ Decides between retry and quarantine by the number of attempts; knows nothing of
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -15,11 +16,15 @@ from indexer.ingest.task import Outcome
 from search.catalog import queue
 from search.catalog.database import Database
 from search.catalog.records import IndexedAsset, ReadAsset
-from search.errors import CatalogError, MediaError, PermanentMediaError
+from search.errors import CatalogError, MachineError, MediaError, PermanentMediaError
 from search.settings import Settings
 
+_log = logging.getLogger(__name__)
 _TRIES = 4  # of a transaction that the database refused: a restart of its server takes seconds
 _WAIT_SECONDS = 1.0
+_MOST_SECONDS = 3600.0  # of a wait for a machine that lacks something
+_MOST_DOUBLINGS = 20
+_MOST_COUNTED = 10_000  # assets that a machine lacked something for
 _JITTER = 0.25  # of a wait, so that the failures of an hour don't all come back in the same second
 
 
@@ -71,6 +76,7 @@ class Recorder:
         self._database = database
         self._settings = settings
         self._jitter = jitter
+        self._lacked: dict[int, int] = {}  # how often this machine lacked something for an asset, by its id
         self.tally = Tally()
 
     def write(self, outcomes: Sequence[Outcome]) -> None:
@@ -115,6 +121,12 @@ class Recorder:
             return Quarantine(str(result))
         if not isinstance(result, MediaError):
             return None
+        if isinstance(result, MachineError):
+            times = self._lacked.get(asset.id, 0) + 1
+            wait = min(
+                retry_seconds(min(times, _MOST_DOUBLINGS), self._settings.retry_seconds, self._jitter()), _MOST_SECONDS
+            )
+            return Retry(str(result), wait, counts=False)
         if asset.attempts >= self._settings.max_attempts:
             return Quarantine(f"{result} (tried {asset.attempts} times)")
         wait = retry_seconds(asset.attempts, self._settings.retry_seconds, self._jitter())
@@ -125,6 +137,7 @@ class Recorder:
         for outcome in outcomes:
             asset, result = outcome.asset, outcome.result
             tally.last_path = asset.path
+            self._note_lack(outcome)
             if isinstance(result, IndexedAsset) and asset.id in written:
                 tally.indexed += 1
                 tally.segments += len(result.segments)
@@ -140,3 +153,13 @@ class Recorder:
                 decision = self.decide(outcome)
                 tally.quarantined += isinstance(decision, Quarantine) and not asset.only_reading
                 tally.retried += isinstance(decision, Retry)
+
+    def _note_lack(self, outcome: Outcome) -> None:
+        """Each further time in a row is waited for longer."""
+        times = self._lacked.pop(outcome.asset.id, 0)
+        if isinstance(outcome.result, MachineError):
+            if not times:
+                _log.warning("left for later, and not counted against the file: %s", outcome.result)
+            self._lacked[outcome.asset.id] = times + 1
+            if len(self._lacked) > _MOST_COUNTED:
+                del self._lacked[next(iter(self._lacked))]

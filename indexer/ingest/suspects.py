@@ -28,8 +28,10 @@ class Chosen:
     alone: bool = False  # nothing else may be worked on beside it
 
 
-def choose(claimed: Sequence[AssetRecord], max_attempts: int, *, busy: bool) -> Chosen:
+def choose(claimed: Sequence[AssetRecord], max_attempts: int, *, busy: bool, has_room: bool = True) -> Chosen:
     """Take all, unless one is suspected of killing its workers: then that one by itself, or nothing yet.
+
+    A worker that has no room takes no suspect: if it died, nobody could tell whether for the file or for want of room.
 
     When a worker dies, everything that it had claimed fails with it. Worked on alone, the file at fault
     gives itself away, and the others are not blamed.
@@ -39,6 +41,8 @@ def choose(claimed: Sequence[AssetRecord], max_attempts: int, *, busy: bool) -> 
     suspects = [asset for asset in living if is_suspect(asset)]
     if not suspects:
         return Chosen(take=living, given_up=given_up)
+    if not has_room:
+        return Chosen(take=[asset for asset in living if not is_suspect(asset)], back=suspects, given_up=given_up)
     if busy:
         return Chosen(back=living, given_up=given_up)
     back = [asset for asset in living if asset is not suspects[0]]

@@ -32,14 +32,17 @@ from indexer.ingest.visibility import PassedBy, VisibleSources
 from indexer.segmenting.segmenter import MakerFactory, PictureMaker
 from search.catalog import assets, queue
 from search.catalog.database import Database
-from search.catalog.records import Counts
+from search.catalog.records import AssetRecord, Counts
 from search.errors import CatalogError, LanguageModelError, SpaceError
+from search.runtime.room import has_room
 from search.settings import Settings
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.5  # between looks into an empty queue
 _BUSY_POLL_SECONDS = 0.1
 _COUNTS_SECONDS = 1.0  # between counts of a whole catalogue for progress
+ROOM_BYTES = 512 * 1024**2  # a worker with less to spare may die of any file
+_LEFT_SECONDS = 600.0  # until a worker without room looks again whether it has some
 _IDLE_PATIENCE_SECONDS = 120.0  # a worker that ends when idle waits so long for retries, not for offline mounts
 
 
@@ -196,17 +199,30 @@ class Worker:
                 holding=in_flight,
                 passing=self._passed.now(),
             )
-            chosen = choose(claimed, self._settings.max_attempts, busy=bool(in_flight))
+            room = has_room(ROOM_BYTES)
+            chosen = choose(claimed, self._settings.max_attempts, busy=bool(in_flight), has_room=room)
             queue.release(connection, queue.claims_of(chosen.back))
             if chosen.alone:
                 queue.mark_alone(connection, chosen.take[0])
             for asset in chosen.given_up:
                 reason = f"{asset.deaths} workers died while they worked on nothing else; see the setting max_attempts"
                 queue.give_up(connection, asset, f"{asset.path}: {reason}")
+        if not room:
+            self._leave(chosen.back)
         self._alone = chosen.take[0].id if chosen.alone else None
         for asset in chosen.take:
             pipeline.submit(asset)
         return bool(chosen.take or chosen.given_up)
+
+    def _leave(self, suspects: Sequence[AssetRecord]) -> None:
+        for asset in suspects:
+            self._passed.note(asset.id, _LEFT_SECONDS)
+            _log.warning(
+                "%s is left to workers with more memory: others died while they worked on it, and this one has less "
+                "than %d MB of address space left (ulimit -v)",
+                asset.path,
+                ROOM_BYTES // 1024**2,
+            )
 
     def _is_idle(self, pipeline: Stages) -> bool:
         if pipeline.in_flight():

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import av
 import msgspec
 import numpy as np
 import psutil
@@ -29,7 +30,14 @@ from indexer.decoding.items import Decoded, DecodeRequest, Facts, Note, Part, Pi
 from indexer.failures import how_it_died, shown, sort_error
 from search.catalog.records import AssetFacts
 from search.catalog.states import NoteKind
-from search.errors import CatalogError, PermanentMediaError, TransientMediaError, UnavailableError
+from search.errors import (
+    CatalogError,
+    MachineError,
+    PermanentMediaError,
+    SpaceError,
+    TransientMediaError,
+    UnavailableError,
+)
 from search.results import Kind
 from search.settings import Settings
 from search.signals import Signal
@@ -142,7 +150,7 @@ def test_a_kill_from_outside_is_not_the_files_fault(settings: Settings, endless:
     with (
         DecoderPool(settings, size=1) as pool,
         a_child_gets(signal.SIGKILL, endless),
-        pytest.raises(TransientMediaError, match="SIGKILL"),
+        pytest.raises(MachineError, match="SIGKILL"),
     ):
         list(pool.decode(request(endless, settings)))
 
@@ -164,6 +172,62 @@ def test_memory_is_limited(settings: Settings, tmp_path: Path) -> None:
         list(pool.decode(request(path, small)))
     with DecoderPool(settings, size=1) as pool:
         assert len(list(pool.decode(request(path, settings)))) == 3
+
+
+_WITH_LIMIT = """
+import resource, sys
+from pathlib import Path
+import msgspec
+from indexer.decoding.decoder import DecoderPool, limits_of
+from indexer.decoding.items import DecodeRequest
+from search.errors import MediaError
+from search.settings import Settings
+from search.spaces.inputs import ImageInput
+
+limit_bytes, paths = int(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
+settings = Settings.load(environment={}, home=paths[0].parent)
+resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
+with DecoderPool(settings, size=1) as pool:
+    for path in paths:
+        try:
+            items = list(pool.decode(DecodeRequest(path, limits_of(settings), {1: ImageInput(side=64, fit="squash")})))
+            print(path.name, len(items), "items")
+        except MediaError as error:
+            print(path.name, type(error).__name__)
+"""
+
+
+def test_no_file_is_blamed_where_the_machine_gives_a_decoder_less_than_a_file_may_take(
+    settings: Settings, tmp_path: Path
+) -> None:
+    save_coloured(tmp_path / "small.png", 1)
+    Image.new("RGB", (6000, 6000), (1, 2, 3)).save(tmp_path / "wide.png")
+    decoder = Decoder(settings.decode_memory_bytes)
+    started_bytes = psutil.Process(decoder.pid).memory_info().vms
+    decoder.kill()
+    limit_bytes = started_bytes + 64 * 1024**2  # the wide picture alone has more
+    names = ["wide.png", "small.png", "wide.png"]
+    told = subprocess.run(
+        [sys.executable, "-P", "-c", _WITH_LIMIT, str(limit_bytes), *(str(tmp_path / name) for name in names)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert told.stdout.splitlines() == ["wide.png MachineError", "small.png 3 items", "wide.png MachineError"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGABRT])
+def test_a_crash_is_not_the_files_fault_where_a_decoder_has_no_room(
+    settings: Settings, endless: Path, how: int
+) -> None:
+    more_than_any_machine_has = msgspec.structs.replace(settings, decode_memory_bytes=2**47)
+    with (
+        DecoderPool(more_than_any_machine_has, size=1) as pool,
+        a_child_gets(how, endless),
+        pytest.raises(MachineError, match="decode_memory_bytes"),
+    ):
+        list(pool.decode(request(endless, settings)))
 
 
 def test_whoever_walks_away_leaves_no_process_behind(settings: Settings) -> None:
@@ -240,9 +304,9 @@ class TestMessages:
     @pytest.mark.parametrize(
         "message",
         [
-            wire.Ready(),
+            wire.Ready(has_room=True),
             wire.Done(),
-            wire.Failed("no", permanent=True),
+            wire.Failed("no", wire.Fault.FILE),
             Facts(Kind.IMAGE, AssetFacts(width=3, perceptual_hash=b"\0" * 8), Promised({Part.PICTURE: 3}, 1.5)),
             Decoded(part=Part.PICTURE, count=2, share=0, why="an animation"),
             Note(NoteKind.WORDS, "some were left out"),
@@ -265,16 +329,15 @@ class TestMessages:
 
 
 class TestSorting:
-    @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOENT, errno.EMFILE])
+    @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOENT])
     def test_what_may_pass_is_tried_again(self, number: int) -> None:
-        assert isinstance(sort_error(OSError(number, "x")), TransientMediaError)
+        assert type(sort_error(OSError(number, "x"))) is TransientMediaError
 
     @pytest.mark.parametrize(
         "error",
         [
             OSError("image file is truncated"),
             PermissionError(errno.EACCES, "x"),
-            MemoryError(),
             ValueError("bad"),
             SyntaxError("broken PNG file"),
             PermanentMediaError("x"),
@@ -308,7 +371,47 @@ class TestSorting:
         assert "decode_memory_bytes" in told
 
     def test_no_file_is_blamed_for_the_catalogue(self) -> None:
-        assert isinstance(sort_error(CatalogError("busy")), TransientMediaError)
+        assert isinstance(sort_error(CatalogError("busy")), MachineError)
+
+    # What libraries really said under limits on address space, threads and open files.
+    @pytest.mark.parametrize(
+        "error",
+        [
+            MemoryError(),
+            av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory"),
+            RuntimeError("can't start new thread"),
+            RuntimeError("mkl_malloc: failed to allocate memory"),
+            RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: not enough memory"),
+            RuntimeError("could not create a primitive"),
+            Exception("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code ... std::bad_alloc"),
+            ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+            OSError("libgomp.so.1: cannot allocate memory in static TLS block"),
+            ModuleNotFoundError("No module named 'imagecodecs'"),
+            *(
+                OSError(number, "x")
+                for number in (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
+            ),
+            UnavailableError("a decoder process did not start"),
+            SpaceError("the speech model can't be loaded"),
+        ],
+    )
+    def test_no_file_is_blamed_for_what_the_machine_lacks(self, error: Exception) -> None:
+        assert isinstance(sort_error(error), MachineError)
+
+    def test_no_file_is_blamed_for_memory_that_was_lacking_behind_another_error(self) -> None:
+        def read() -> None:
+            try:
+                raise MemoryError
+            except MemoryError:
+                raise PermanentMediaError("is a TIFF that can't be read") from None
+
+        with pytest.raises(PermanentMediaError) as caught:
+            read()
+        assert isinstance(sort_error(caught.value), MachineError)
+
+    def test_a_files_name_is_no_lack_of_memory(self) -> None:
+        assert isinstance(sort_error(PermanentMediaError("out of memory.jpg: damaged")), PermanentMediaError)
+        assert type(sort_error(FileNotFoundError(errno.ENOENT, "x", "out of memory.jpg"))) is TransientMediaError
 
     def test_names_can_always_be_shown(self) -> None:
         assert shown(b"a\xff.jpg") == "a\\xff.jpg"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import itertools
 import os
 import threading
 import time
@@ -42,12 +44,20 @@ from search.catalog import queue
 from search.catalog.database import Database
 from search.catalog.records import AssetFacts, AssetRecord
 from search.catalog.states import NoteKind
-from search.errors import PermanentMediaError, SpaceError, TransientMediaError
+from search.errors import MachineError, PermanentMediaError, SpaceError, TransientMediaError, UnavailableError
 from search.results import Kind
+from search.runtime.room import has_room
 from search.settings import Settings
 from search.signals import Signal
 from search.spaces.inputs import SAMPLE_RATE_HZ
 from search.testing import WordSpace
+
+MORE_THAN_ATTEMPTS = 5  # a file is quarantined at its fourth failure
+LACKS = [
+    MemoryError(),
+    RuntimeError("can't start new thread"),
+    OSError(errno.EMFILE, "Too many open files"),
+]
 
 
 @pytest.fixture
@@ -242,6 +252,54 @@ class TestFailures:
         assert (counts.pending, counts.quarantined, counts.working) == (5, 0, 0)
         assert {asset.attempts for asset in library.all().values()} == {0}
 
+    @pytest.mark.parametrize("error", LACKS)
+    def test_a_machine_without_memory_for_an_encoder_blames_no_file(self, library: Library, error: Exception) -> None:
+        fill(library, 3)
+        calls = itertools.count()
+
+        class Starved(WordSpace):
+            def embed(self, signal: Signal, items: Sequence[Any]) -> np.ndarray:
+                if next(calls) < 4 * MORE_THAN_ATTEMPTS:  # one batch, then each of three
+                    raise error
+                return super().embed(signal, items)
+
+        library.space = Starved()
+        library.decode = picture_items
+        assert library.work().quarantined == 0
+        assert library.counts().indexed == 3
+
+    @pytest.mark.parametrize("error", [*LACKS, UnavailableError("a decoder process did not start")])
+    def test_a_machine_that_cannot_decode_now_blames_no_file(self, library: Library, error: Exception) -> None:
+        fill(library, 1)
+        calls = itertools.count()
+
+        def decode(request: DecodeRequest) -> Items:
+            if next(calls) < MORE_THAN_ATTEMPTS:
+                raise error
+            yield from picture_items(request)
+
+        library.decode = decode
+        assert library.work().quarantined == 0
+        assert library.counts().indexed == 1
+
+    @pytest.mark.parametrize("error", LACKS)
+    def test_a_machine_without_memory_for_what_is_said_or_written_blames_no_file(
+        self, library: Library, error: Exception
+    ) -> None:
+        fill(library, 1)
+        calls = itertools.count()
+
+        class Starved(PictureMaker):
+            def finish(self) -> Iterable[SegmentDraft]:
+                if next(calls) < MORE_THAN_ATTEMPTS:
+                    raise error
+                return ()
+
+        library.makers = (Starved,)
+        library.decode = picture_items
+        assert library.work().quarantined == 0
+        assert library.counts().indexed == 1
+
     def test_a_file_with_nothing_in_it_is_no_success(self, library: Library) -> None:
         fill(library, 1)
         library.decode = _only_facts
@@ -369,6 +427,22 @@ class TestDecisions:
         assert recorder.decide(Outcome(first, error)) == Retry("x: not now", 0.05, counts=True)
         assert recorder.decide(Outcome(last, error)) == Quarantine("x: not now (tried 4 times)")
 
+    def test_what_the_machine_lacks_never_counts_and_is_waited_for_longer_each_time(
+        self, recorder: Recorder, asset: AssetRecord
+    ) -> None:
+        outcome = Outcome(msgspec.structs.replace(asset, attempts=9), MachineError("x: no memory"))
+        waits = []
+        for _ in range(40):
+            decision = recorder.decide(outcome)
+            assert isinstance(decision, Retry)
+            assert not decision.counts
+            waits.append(decision.wait_seconds)
+            recorder.write([outcome])
+        assert waits[:3] == [0.05, 0.1, 0.2]
+        assert max(waits) == 3600.0
+        recorder.write([Outcome(asset, Later(5.0, "young"))])
+        assert recorder.decide(outcome) == Retry("x: no memory", 0.05, counts=False)
+
     def test_permanent_failures_are_quarantined_at_once(self, recorder: Recorder, asset: AssetRecord) -> None:
         first = msgspec.structs.replace(asset, attempts=1)
         assert recorder.decide(Outcome(first, PermanentMediaError("x: no"))) == Quarantine("x: no")
@@ -386,6 +460,14 @@ class TestDecisions:
         assert chosen.alone
         assert not choose([fresh, suspect], 4, busy=True).take
         assert list(choose([fresh], 4, busy=True).take) == [fresh]
+
+    def test_a_worker_that_might_die_of_any_file_leaves_suspects_to_others(self, asset: AssetRecord) -> None:
+        fresh = msgspec.structs.replace(asset, id=1, attempts=1)
+        suspect = msgspec.structs.replace(asset, id=2, takeovers=2)
+        chosen = choose([fresh, suspect], 4, busy=False, has_room=False)
+        assert (list(chosen.take), list(chosen.back), chosen.alone) == ([fresh], [suspect], False)
+        assert has_room(1)
+        assert not has_room(2**47)
 
 
 class TestBatcher:
