@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from api.schemas import FailureView, Status
-from api.serializers import asset_counts, failure_view, source_view
+from api.schemas import FailureView, NoteView, Status
+from api.serializers import asset_counts, failure_view, note_view, source_view
 from search import distribution
 from search.catalog import assets, sources, spaces
 from search.catalog.database import Connection, Database
 from search.catalog.records import AssetRecord
-from search.catalog.states import NoteKind
 from search.spaces.specification import advice
 
 _PAGE = 1000
@@ -45,11 +44,9 @@ def all_failures(database: Database) -> list[FailureView]:
     return [failure_view(record) for record in _all(database, assets.failures)]
 
 
-def all_notes(database: Database) -> list[tuple[str, str, str]]:
-    """The paths of searchable files of which something was left out, what that is about, and what it is."""
-    return [
-        (record.path, record.note_kinds or NoteKind.OTHER, record.note or "") for record in _all(database, assets.noted)
-    ]
+def all_notes(database: Database) -> list[NoteView]:
+    """All searchable files of which something was left out, and what."""
+    return [note_view(record) for record in _all(database, assets.noted)]
 
 
 def _all(database: Database, read: Callable[[Connection, int | None, int], list[AssetRecord]]) -> Iterator[AssetRecord]:

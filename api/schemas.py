@@ -126,6 +126,15 @@ class FailureView(Struct, frozen=True, kw_only=True):
     attempts: int
 
 
+class NoteView(Struct, frozen=True, kw_only=True):
+    """What was left out of a searchable file."""
+
+    asset_id: str
+    path: str
+    about: list[str]  # length, tracks, sound, picture, pages, words, beside, other
+    left_out: str
+
+
 class NewSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A folder, a file or a store to keep searchable."""
 

@@ -16,6 +16,7 @@ from api.schemas import (
     FailureView,
     JobView,
     KeyView,
+    NoteView,
     SavedSearchView,
     SegmentView,
     SourceView,
@@ -33,7 +34,7 @@ from search.catalog.records import (
     SourceRecord,
     SpaceRecord,
 )
-from search.catalog.states import DeliveryState, JobState
+from search.catalog.states import DeliveryState, JobState, NoteKind
 from search.ranking.hits import lines_of
 from search.results import Kind
 from search.signals import Signal
@@ -92,6 +93,16 @@ def failure_view(record: AssetRecord) -> FailureView:
         status=record.status,
         reason=record.error or "no reason was written down",
         attempts=record.attempts,
+    )
+
+
+def note_view(record: AssetRecord) -> NoteView:
+    """What was left out of a searchable file."""
+    return NoteView(
+        asset_id=str(record.id),
+        path=record.path,
+        about=(record.note_kinds or NoteKind.OTHER).split(","),
+        left_out=record.note or "",
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import click
+import msgspec
 
 from api.cli.options import json_option
 from api.cli.output import print_json, print_table, printable
@@ -73,11 +74,11 @@ def status(as_json: bool, notes: bool) -> None:
         report = account(database)
         noted = all_notes(database) if notes else []
     if as_json:
-        print_json(report)
+        print_json(msgspec.to_builtins(report) | ({"notes": noted} if notes else {}))
         return
     _print_status(report)
     if noted:
-        rows = [(printable(path), ", ".join(kinds.split(",")), printable(note)) for path, kinds, note in noted]
+        rows = [(printable(note.path), ", ".join(note.about), printable(note.left_out)) for note in noted]
         print_table(rows, ("path", "about", "left out"))
 
 

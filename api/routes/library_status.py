@@ -1,4 +1,4 @@
-"""The state of every file: counts, failures and the audit."""
+"""The state of every file: counts, failures, what was left out, and the audit."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from api.http.problems import documented
 from api.library_status import account
 from api.routes.dependencies import Cursor, Injected, PageLimit
 from api.routes.sources import SOURCE_EXAMPLE
-from api.schemas import FailureView, Page, Status
-from api.serializers import failure_view
+from api.schemas import FailureView, NoteView, Page, Status
+from api.serializers import failure_view, note_view
 from search.catalog import assets
 
 _STATUS = {
@@ -25,6 +25,10 @@ _STATUS = {
 _FAILURE = {
     "asset_id": "9", "path": "/media/2024/broken.jpg", "status": "quarantined", "reason": "is an empty file",
     "attempts": 1,
+}  # fmt: skip
+_NOTE = {
+    "asset_id": "7", "path": "/media/2024/talk.mp4", "about": ["length"],
+    "left_out": "it lasts 57.9 seconds, although its header says 59.9",
 }  # fmt: skip
 
 
@@ -42,6 +46,14 @@ def failures(service: Injected, cursor: Cursor = None, limit: PageLimit = 100) -
     return page(records, limit, lambda record: record.id, failure_view)
 
 
+@get("/v1/notes", sync_to_thread=True, opt=example(page_example(_NOTE)), responses=documented(), tags=["account"])
+def notes(service: Injected, cursor: Cursor = None, limit: PageLimit = 100) -> Page[NoteView]:
+    """Every searchable file of which something was left out, and what: tracks, pages, words that are missing."""
+    with service.database.read() as connection:
+        records = assets.noted(connection, id_behind(cursor), limit + 1)
+    return page(records, limit, lambda record: record.id, note_view)
+
+
 @get("/v1/audit", sync_to_thread=True, responses=documented(), tags=["account"])
 def get_audit(service: Injected) -> Audit:
     """Files, vectors and fingerprints compared, and search with exact search; takes seconds per million vectors."""
@@ -50,4 +62,4 @@ def get_audit(service: Injected) -> Audit:
     return report
 
 
-ROUTES = (status, failures, get_audit)
+ROUTES = (status, failures, notes, get_audit)

@@ -52,6 +52,7 @@ CONTRACT = {
     ("GET", "/v1/jobs/{job_id}/events"),
     ("GET", "/v1/status"),
     ("GET", "/v1/failures"),
+    ("GET", "/v1/notes"),
     ("GET", "/v1/audit"),
     ("GET", "/v1/spaces"),
     ("POST", "/v1/spaces"),

@@ -1,4 +1,4 @@
-// What could not be read, in people's words, grouped by reason, with what to do; and what was passed over.
+// What could not be read, or only in part, in people's words, grouped, with what to do; and what was passed over.
 
 import { call, get } from "../base/api.js";
 import { attempt, button, h } from "../base/dom.js";
@@ -43,6 +43,26 @@ export async function failures(reload) {
       await reload();
     }))),
     message,
+  ].filter(Boolean);
+}
+
+const ABOUT = {
+  length: "lengths that differ", tracks: "tracks", sound: "sound", picture: "parts of pictures", pages: "pages", words: "words",
+  beside: "files beside them", other: "other things",
+};
+
+/** Searchable files of which something was left out, grouped by what that is about. @returns {Promise<any[]>} */
+export async function notes() {
+  const { items, next_cursor: more } = await get("/v1/notes?limit=500");
+  if (!items.length) return [h("p", { class: "help" }, "None: all of every searchable file is searched.")];
+  const groups = new Map();
+  for (const item of items) for (const about of item.about) groups.set(about, [...(groups.get(about) || []), item]);
+  return [
+    ...[...groups].sort(([, a], [, b]) => b.length - a.length).map(([about, its]) => h("details", { class: "group" },
+      h("summary", {}, h("strong", {}, `Of ${count(its.length, "file")}: ${ABOUT[about] || about}`)),
+      h("ul", { class: "list" }, its.map((item) => h("li", {},
+        h("a", { class: "grow", title: item.path, href: `#/library?asset=${item.asset_id}` }, name(item.path)), h("small", {}, item.left_out)))))),
+    more && h("p", { class: "help" }, "And more: ", h("code", {}, "medley status --notes"), " lists them all."),
   ].filter(Boolean);
 }
 

@@ -6,7 +6,7 @@ import { clock, count } from "../base/format.js";
 import { may } from "../base/session.js";
 import * as status from "../base/status.js";
 import { copies } from "../parts/copies.js";
-import { failures, leftOut } from "../parts/failures.js";
+import { failures, leftOut, notes } from "../parts/failures.js";
 import { contents } from "../parts/filters.js";
 import { chooser, leavesOut } from "../parts/folders.js";
 import { progress } from "../parts/indexing.js";
@@ -17,7 +17,7 @@ export const title = () => "Library";
 const sending = uploads();
 
 export function start() {
-  $("view-library").append(...["account", "sources", "jobs", "failures", "copies"].map((id) => h("section", { id })));
+  $("view-library").append(...["account", "sources", "jobs", "failures", "notes", "copies"].map((id) => h("section", { id })));
   section("account", "Files", progress(), h("dl", { class: "figures", id: "figures" }), h("p", { class: "help", id: "holds" }), may("write") && sending.element);
   addEventListener("drop", (event) => {
     if (!$("view-library").hidden && may("write")) sending.send([...(event.dataTransfer?.files || [])]);
@@ -32,6 +32,7 @@ export function open() {
   fill("sources", "Folders", sources);
   fill("jobs", "Jobs", jobs);
   fill("failures", "Not readable", () => failures(open));
+  fill("notes", "Read in part", notes);
   section("copies", "Copies", button("Look for copies", look));
 }
 

@@ -98,6 +98,10 @@ def test_status_says_what_was_left_out_of_searchable_files(home: Path, sqlite_ur
     assert "12 seconds were left out" in out
     assert "/media/whole.mp3" not in out
     assert json.loads(medley_run("status", "--json")[1])["noted"] == 1
+    [listed] = json.loads(medley_run("status", "--notes", "--json")[1])["notes"]
+    assert (listed["path"], listed["about"]) == ("/media/talk.mp3", ["other"])
+    assert listed["left_out"] == "12 seconds were left out"
+    assert "notes" not in json.loads(medley_run("status", "--json")[1])
 
 
 def test_the_table_of_commands_is_the_contracts_and_each_says_the_same_of_itself() -> None:

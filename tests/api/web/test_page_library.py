@@ -15,6 +15,7 @@ from support.service_world import World
 
 from api.keys import SCOPES, new_key
 from search.catalog import assets, keys, queue, sources
+from search.catalog.models import asset
 from search.catalog.records import FoundFile
 from search.settings import Settings
 
@@ -61,6 +62,19 @@ def test_a_choice_of_a_folder_with_signs_of_globs_in_its_name_finds_it(page: Pag
     page.goto("/#/search")
     page.get_by_label("Folder").select_option(label="trip [1] *new* (1)")
     expect(page.locator("#hits .tile")).to_have_count(1)
+
+
+def test_what_was_read_in_part_is_listed_and_opens(page: Page, world: World) -> None:
+    page.goto("/#/library")
+    expect(page.locator("#notes")).to_contain_text("all of every searchable file is searched")
+    with world.database.write() as connection:
+        words = {"note": "it lasts 2 seconds, although its header says 9", "note_kinds": "length"}
+        connection.execute(asset.update().where(asset.c.path.endswith("talk.wav")).values(words))
+    page.reload()
+    page.locator("#notes summary", has_text="Of 1 file: lengths that differ").click()
+    expect(page.locator("#notes li")).to_contain_text("although its header says 9")
+    page.locator("#notes").get_by_role("link", name="talk.wav").click()
+    expect(page.locator("#viewer-title")).to_contain_text("talk.wav")
 
 
 def test_failures_are_grouped_in_peoples_words(page: Page, world: World) -> None:
