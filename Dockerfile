@@ -3,6 +3,7 @@
 #
 #   docker build -t medley .                            CPU
 #   docker build -t medley:gpu --build-arg GPU=1 .      CUDA (FAISS and encoders on the GPU)
+#   docker build -t medley:ray --build-arg EXTRAS=clip,postgresql,ray,s3 .    nodes of a Ray cluster, media in buckets
 #
 # PIP_INDEX_URL and PIP_EXTRA_INDEX_URL can be given as build arguments, to take torch's smaller CPU build
 # or to build in a closed network.
@@ -19,6 +20,8 @@ FROM ${PYTHON_IMAGE} AS build
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG GPU=
+# Of pyproject.toml. Ray (240 MB) is for bulk ingestion alone, and each kind of store has its own: s3, gcs, azure, webdav, sftp.
+ARG EXTRAS=clip,milvus,postgresql,tracing
 ARG SOURCE_DATE_EPOCH=0
 # Compiled files hold the times of their sources, unless they are made with hashes: once, at the end.
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 \
@@ -35,7 +38,7 @@ COPY search search
 COPY indexer indexer
 COPY api api
 COPY migrations migrations
-RUN pip install --no-build-isolation -c constraints.txt ".[clip,milvus,postgresql,tracing]" \
+RUN pip install --no-build-isolation -c constraints.txt ".[${EXTRAS}]" \
  && if [ -n "$GPU" ]; then pip uninstall --yes faiss-cpu && pip install "faiss-gpu-cuvs>=1.15.1"; fi \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/medley/lib
 

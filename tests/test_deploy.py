@@ -31,7 +31,8 @@ def test_compose_has_everything_that_the_operations_guide_promises(compose: dict
     services = compose["services"]
     assert {"postgres", "migrate", "api", "worker", "worker-gpu", "milvus", "prometheus", "grafana"} <= set(services)
     assert services["worker-gpu"]["profiles"] == ["gpu"]
-    for name in ("api", "worker", "worker-gpu"):
+    assert services["encoders"]["profiles"] == ["encoders"]
+    for name in ("api", "worker", "worker-gpu", "encoders"):
         assert services[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
         assert services[name]["command"][0] in COMMANDS
 
@@ -112,7 +113,8 @@ def test_every_package_that_an_installation_brings_has_its_version_in_the_constr
     named = {
         _name(line.partition("==")[0]) for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
     }
-    wanted = [(_name(distribution.NAME), frozenset({"clip", "milvus", "postgresql", "tracing"}))]
+    (by_default,) = re.findall(r"^ARG EXTRAS=(.+)$", (ROOT / "Dockerfile").read_text(), re.M)
+    wanted = [(_name(distribution.NAME), frozenset({*by_default.split(","), "ray", "s3"}))]
     seen: set[str] = set()
     while wanted:
         name, extras = wanted.pop()
@@ -136,6 +138,15 @@ def _requirements(name: str) -> list[str]:
         return metadata.requires(name) or []
     except metadata.PackageNotFoundError:
         return []
+
+
+def test_the_image_is_built_with_extras_that_exist() -> None:
+    provided = set(metadata.metadata(distribution.NAME).get_all("Provides-Extra") or ())
+    named = re.findall(r"EXTRAS=([\w,]+)", (ROOT / "Dockerfile").read_text())
+    named += re.findall(r"EXTRAS=([\w,]+)", (ROOT / "deploy" / "kubernetes" / "ray.yaml").read_text())
+    assert len(named) == 3
+    assert {extra for extras in named for extra in extras.split(",")} <= provided
+    assert '".[${EXTRAS}]"' in (ROOT / "Dockerfile").read_text()
 
 
 def test_the_image_holds_every_package_and_runs_as_nobody_special() -> None:
