@@ -204,7 +204,7 @@ class JobView(Struct, frozen=True, kw_only=True):
     """A piece of work that takes a while."""
 
     id: str
-    kind: str  # scan, fill
+    kind: str  # scan, fill, evaluate, tune
     state: str  # running, paused, done, failed, cancelled
     stage: str | None
     total: int

@@ -78,11 +78,12 @@ class Service:
         networks = settings.keyless_networks
         self.access_guard = AccessGuard(self.key_ring, limiter, guesses, settings.cors_origins, networks)
         self.readiness = Readiness(engine.database, lambda: engine.active_space)
-        self.job_runner = JobRunner(settings, engine.database, self.stopping)
+        self.job_runner = JobRunner(settings, engine.database, self.stopping, engine.refresh)
         self._decoders = DecoderPool(settings, PREVIEW_DECODERS)
         self.previews = Previews(settings, self._decoders.decode)
         self.places = Places(engine.database, settings)
-        engine.look_at(PreviewPictures(engine.database, self.previews, self.places))
+        self._pictures = PreviewPictures(engine.database, self.previews, self.places)
+        engine.look_at(self._pictures)
         self._open_space = open_space or space_opener(settings)
         self._opened: dict[int, Space] = {}
         self._beside: dict[str, SearchEngine] = {}
@@ -133,12 +134,19 @@ class Service:
         """An asset's file for previews; it must really be inside its source. Raises NotFoundError."""
         return self.places.of(asset).original(asset)
 
+    def engine_of(self, name: str) -> SearchEngine:
+        """The engine whose space has this name: the one that serves, or one beside it."""
+        return self.engine if self.engine.active_space.record.name == name else self.engine_beside(name)
+
     def engine_beside(self, name: str) -> SearchEngine:
         """An engine that serves another space, kept for the next comparison."""
         with self._lock:
             if name not in self._beside:
-                self._beside[name] = open_beside(self.settings, name, Database.open(self.settings), self._open_space)
+                engine = open_beside(self.settings, name, Database.open(self.settings), self._open_space)
+                engine.look_at(self._pictures)
+                self._beside[name] = engine
             engine = self._beside[name]
+        engine.refresh()  # its tuning may be another by now
         engine.catch_up()
         return engine
 

@@ -26,7 +26,7 @@ from search.spaces.space import Space
 
 
 class Trial:
-    """Searches with a tuning that is not in use."""
+    """Searches to measure by: always in the same space with the same tuning, and none is remembered."""
 
     def __init__(self, searcher: Searcher, active: ActiveSpace) -> None:
         self._searcher = searcher
@@ -126,12 +126,16 @@ class SearchEngine:
         """How relevant each text is for the query, in [0, 1], by the language model's second look."""
         return self._readers.score_texts(self.active_space, query, texts)
 
-    def tried(self, tuning: Tuning) -> Trial:
-        """Searches in the active space as they would be with this tuning in the place of its own.
+    def tried(self, tuning: Tuning | None = None, *, rerank: bool = False, active: ActiveSpace | None = None) -> Trial:
+        """Searches to measure the active space by, or `active`, whichever is active then; none is remembered.
 
-        Raises SpaceError where it does not fit the space.
+        With a tuning, as they would be with it in the place of the space's own. `rerank` is the setting of that name.
+        Raises SpaceError where the tuning does not fit the space.
         """
-        return Trial(self._searcher, self.active_space.tuned(self.database, tuning, None))
+        active = active or self.active_space
+        if tuning is not None:
+            active = active.tuned(self.database, tuning, None)
+        return Trial(self._searcher.for_measuring(rerank=rerank), active)
 
     @property
     def second_look(self) -> str:

@@ -50,12 +50,25 @@ class SecondLook(Protocol):
 class Searcher:
     """Ranks assets in the space it is handed. Thread-safe."""
 
-    def __init__(self, settings: Settings, database: Database, query_log: QueryLog, second_look: SecondLook) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        query_log: QueryLog,
+        second_look: SecondLook,
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
         self._settings = settings
         self._database = database
         self._query_log = query_log
         self._second_look = second_look
-        self._vocabulary = Vocabulary(database)
+        self._vocabulary = vocabulary or Vocabulary(database)
+
+    def for_measuring(self, *, rerank: bool) -> Searcher:
+        """The same searches, of which the query log remembers none; with a second look or without, as in settings."""
+        settings = msgspec.structs.replace(self._settings, rerank=rerank)
+        log = QueryLog(self._database, enabled=False)
+        return Searcher(settings, self._database, log, self._second_look, self._vocabulary)
 
     def search(self, active: ActiveSpace, query: Query) -> SearchResult:
         """One ranked page. Raises QueryError, NotFoundError, SpaceError, CatalogError."""

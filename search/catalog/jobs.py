@@ -74,6 +74,12 @@ def advance_job(
     return JobRecord(*row)
 
 
+def store_result(connection: Connection, job_id: int, result: str) -> None:
+    """Store what came of a job, as JSON. Raises NotFoundError."""
+    if not connection.execute(update(job).where(job.c.id == job_id).values(result=result)).rowcount:
+        raise NotFoundError(f"there is no job {job_id}")
+
+
 def set_job_state(
     connection: Connection, job_id: int, state: JobState, error: str | None = None, now: float | None = None
 ) -> JobRecord:

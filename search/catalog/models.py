@@ -213,7 +213,7 @@ job = Table(
     "job",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("kind", String(16), nullable=False),  # scan, fill
+    Column("kind", String(16), nullable=False),  # scan, fill, evaluate, tune
     Column("source_id", ForeignKey("source.id", ondelete="CASCADE")),
     Column("space_id", ForeignKey("space.id", ondelete="CASCADE")),
     Column("state", String(16), nullable=False),  # running, paused, done, failed, cancelled
@@ -224,6 +224,7 @@ job = Table(
     Column("error", Text),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
+    Column("result", Text),  # JSON: of evaluate and tune
     sqlite_autoincrement=True,
 )
 

@@ -183,7 +183,7 @@ class JobRecord(Struct, frozen=True):
     """A piece of background work that people follow."""
 
     id: int
-    kind: str  # scan, fill
+    kind: str  # scan, fill, evaluate, tune
     source_id: int | None
     space_id: int | None
     state: str  # running, paused, done, failed, cancelled
@@ -194,6 +194,7 @@ class JobRecord(Struct, frozen=True):
     error: str | None
     created_at: float
     updated_at: float
+    result: str | None  # JSON: of evaluate and tune
 
 
 class KeyRecord(Struct, frozen=True):

@@ -9,6 +9,7 @@ that were learnt without it. Knows the catalogue, one space and its partitions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import product
 
 import msgspec
@@ -18,15 +19,17 @@ from msgspec import Struct
 from search.active_space import ActiveSpace
 from search.arrays import Float32Array, Float64Array, Int64Array
 from search.catalog import embeddings, segments
-from search.catalog.database import Database
+from search.catalog.database import Connection, Database
+from search.catalog.feedback.tunings import forget_tuning, store_tuning
 from search.catalog.segment_positions import segment_positions
 from search.engine import SearchEngine
-from search.evaluation.evaluate import Contrast, Evaluation, Measured, answerable, contrast, measure
+from search.evaluation.evaluate import Contrast, Evaluation, Measured, Searches, answerable, contrast, measure
 from search.evaluation.judgements import JudgedQuery
 from search.evaluation.metrics import ndcg
 from search.query.parse import parse_query
 from search.results import Query, SearchResult
 from search.signals import Sense
+from search.spaces import query_maps
 from search.spaces.query_maps import QueryMap, Tuning
 from search.spaces.space import unit_rows
 
@@ -39,9 +42,10 @@ NEAR = 20  # what comes near a query now, in segments
 _BEST_SEGMENTS = 3  # of a long asset: those that the query is nearest to
 _POOL = 4000  # vectors that learning is checked against
 _SEED = 0
+_Trying = Callable[[Tuning], Searches]
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
+class TuningOutcome(Struct, frozen=True, kw_only=True):
     """What came of learning."""
 
     space: str
@@ -77,27 +81,46 @@ def learn(
     *,
     rerank: bool = False,
     listener: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
-) -> tuple[Outcome, Tuning]:
+) -> tuple[TuningOutcome, Tuning]:
     """What the engine's space would learn, and whether it should be used. Stores nothing. Raises UsageError.
 
     `rerank`: whether the second look that the settings name wins is measured, too.
     """
     queries = answerable(judged)[-MOST_QUERIES:]
-    untuned = engine.tried(Tuning())
-    before = measure("before", untuned, queries, listener=lambda done, of: listener("before", done, of))
+    active = engine.active_space
+    trying = partial(engine.tried, active=active)
+    before = measure("before", trying(Tuning()), queries, listener=lambda done, of: listener("before", done, of))
     maps: dict[Sense, QueryMap] = {}
-    outcome = Outcome(
-        space=engine.active_space.record.name,
+    outcome = TuningOutcome(
+        space=active.record.name,
         used=False,
         why=f"{len(queries)} judged queries have a right answer; {FEWEST_QUERIES} are the least to learn from",
         before=before.evaluation,
     )
     if len(queries) >= FEWEST_QUERIES:
-        materials = gather(engine.database, engine.active_space, queries)
-        maps, held_out = _held_out(engine, queries, materials, listener)
+        materials = gather(engine.database, active, queries)
+        maps, held_out = _held_out(trying, queries, materials, listener)
         outcome = _judged(outcome, before, held_out, maps)
     tuning = Tuning(maps=maps if outcome.used else {})
-    return _with_second_look(engine, queries, outcome, tuning, listener) if rerank else (outcome, tuning)
+    if not rerank:
+        return outcome, tuning
+    return _with_second_look(trying, engine.second_look, queries, outcome, tuning, listener)
+
+
+def steps_of(judged: Sequence[JudgedQuery], *, rerank: bool) -> int:
+    """How many steps `learn` tells of at most."""
+    count = len(answerable(judged)[-MOST_QUERIES:])
+    learning = count + FOLDS if count >= FEWEST_QUERIES else 0
+    return count + learning + (2 * count if rerank else 0)
+
+
+def keep(connection: Connection, space_id: int, outcome: TuningOutcome, tuning: Tuning) -> None:
+    """Use what was learnt, if any of it won; otherwise the space is as it was made, whatever it had learnt before."""
+    if outcome.used or outcome.reranker:
+        record = msgspec.json.encode(outcome).decode()
+        store_tuning(connection, space_id, query_maps.encode(tuning), record)
+    else:
+        forget_tuning(connection, space_id)
 
 
 def gather(database: Database, active: ActiveSpace, queries: Sequence[JudgedQuery]) -> dict[Sense, Material]:
@@ -150,7 +173,7 @@ def choose(material: Material, rows: Int64Array) -> tuple[float, float] | None:
 
 
 def _held_out(
-    engine: SearchEngine,
+    trying: _Trying,
     queries: Sequence[JudgedQuery],
     materials: Mapping[Sense, Material],
     listener: Callable[[str, int, int], None],
@@ -164,7 +187,7 @@ def _held_out(
         tuning = Tuning(maps=_fitted(materials, np.delete(np.arange(len(queries)), fold)))
         parts.append(_Fold(fold, tuning))
         listener("learning", number + 1, FOLDS)
-    asked = _ByFold(engine, queries, parts)
+    asked = _ByFold(trying, queries, parts)
     return maps, measure("after", asked, queries, listener=lambda done, of: listener("after", done, of))
 
 
@@ -173,7 +196,9 @@ def _fitted(materials: Mapping[Sense, Material], rows: Int64Array) -> dict[Sense
     return {sense: fit(materials[sense], rows, *how) for sense, how in chosen.items() if how}
 
 
-def _judged(outcome: Outcome, before: Measured, after: Measured | None, maps: Mapping[Sense, QueryMap]) -> Outcome:
+def _judged(
+    outcome: TuningOutcome, before: Measured, after: Measured | None, maps: Mapping[Sense, QueryMap]
+) -> TuningOutcome:
     if after is None:
         return msgspec.structs.replace(outcome, why="nothing that could be learnt helps queries that were held out")
     gain = contrast(before, after)
@@ -198,14 +223,14 @@ def _judged(outcome: Outcome, before: Measured, after: Measured | None, maps: Ma
 
 
 def _with_second_look(
-    engine: SearchEngine,
+    trying: _Trying,
+    name: str,
     queries: Sequence[JudgedQuery],
-    outcome: Outcome,
+    outcome: TuningOutcome,
     tuning: Tuning,
     listener: Callable[[str, int, int], None],
-) -> tuple[Outcome, Tuning]:
-    name = engine.second_look
-    plain, looked = (engine.tried(msgspec.structs.replace(tuning, reranker=reranker)) for reranker in ("", name))
+) -> tuple[TuningOutcome, Tuning]:
+    plain, looked = (trying(msgspec.structs.replace(tuning, reranker=reranker)) for reranker in ("", name))
     first = measure("without", plain, queries, listener=lambda done, of: listener("without a second look", done, of))
     second = measure("with", looked, queries, listener=lambda done, of: listener("with a second look", done, of))
     gain = contrast(first, second)
@@ -222,8 +247,8 @@ class _Fold(Struct, frozen=True):
 class _ByFold:
     """Answers each query with what was learnt without it."""
 
-    def __init__(self, engine: SearchEngine, queries: Sequence[JudgedQuery], parts: Sequence[_Fold]) -> None:
-        trials = [(engine.tried(part.tuning), part.rows.tolist()) for part in parts]
+    def __init__(self, trying: _Trying, queries: Sequence[JudgedQuery], parts: Sequence[_Fold]) -> None:
+        trials = [(trying(part.tuning), part.rows.tolist()) for part in parts]
         self._tried = {queries[row].text: trial for trial, rows in trials for row in rows}
 
     def search(self, query: Query) -> SearchResult:

@@ -19,7 +19,9 @@ ONCE = {
     ("POST", "/v1/sources"),
     ("POST", "/v1/sources/{source_id}/scan"),
     ("POST", "/v1/spaces"),
+    ("POST", "/v1/spaces/{name}/evaluations"),
     ("POST", "/v1/spaces/{name}/fill"),
+    ("POST", "/v1/spaces/{name}/tunings"),
     ("POST", "/v1/saved-searches"),
     ("POST", "/v1/saved-searches/{saved_id}/deliveries/retry"),
     ("POST", "/v1/failures/retry"),
@@ -82,6 +84,12 @@ def test_writes_are_repeated_by_their_answers(world: World, client: httpx.Client
     twice(f"/v1/sources/{source['id']}/scan")
     saved = twice("/v1/saved-searches", {"name": "Red", "text": "red"}).json()
     twice(f"/v1/saved-searches/{saved['id']}/deliveries/retry")
+    for query in ("red", "crimson"):
+        client.post("/v1/judgements", json={"query": query, "asset": keep}).raise_for_status()
+    measuring = twice("/v1/spaces/words/evaluations", {}).json()
+    learning = twice("/v1/spaces/words/tunings", {}).json()
+    begun = [job for job in client.get("/v1/jobs").json()["items"] if job["kind"] in ("evaluate", "tune")]
+    assert [job["id"] for job in begun] == [learning["id"], measuring["id"]]
     assert len(client.get("/v1/saved-searches").json()["items"]) == 1
     assert client.get(f"/v1/assets/{failed}").status_code == 200
 

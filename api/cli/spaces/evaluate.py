@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-import msgspec
-from msgspec import Struct
 
 from api.cli.options import json_option
 from api.cli.output import print_json, print_table, printable
@@ -24,9 +22,10 @@ from search.catalog.feedback.tunings import forget_tuning
 from search.catalog.spaces import list_spaces
 from search.engine import SearchEngine
 from search.errors import UsageError
-from search.evaluation.evaluate import DEPTH, Contrast, Evaluation, Measured, contrast, measure
+from search.evaluation.evaluate import DEPTH, Measured, measure
 from search.evaluation.judgements import JudgedQuery, Row, grouped, read_csv, resolve, stored
 from search.evaluation.metrics import Difference, Estimate
+from search.evaluation.report import EvaluationReport, report, ways_of
 from search.settings import Settings
 from search.space_lifecycle import open_beside
 
@@ -37,14 +36,6 @@ judgements_option = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A CSV file with the columns query, path and, if wanted, relevance (0 to 3); else what the library holds.",
 )
-
-
-class Report(Struct, frozen=True, kw_only=True):
-    """What `medley eval --json` prints."""
-
-    evaluations: tuple[Evaluation, ...]
-    contrasts: tuple[Contrast, ...]
-    unknown_paths: tuple[str, ...]
 
 
 @click.command("eval", short_help="Measure spaces on your own judgements.")
@@ -58,20 +49,19 @@ def evaluate(spaces: tuple[str, ...], file: Path | None, depth: int, rerank: boo
 
     Judgements are the thumbs of the page, or a file. Every judged query that has a right answer is asked.
     """
-    settings = quiet_settings()
+    settings = Settings.load()
     with opened_database() as database:
         judged, unknown = judged_queries(database, file)
-    ways = [(name, look) for name in spaces or ("",) for look in ((False, True) if rerank else (False,))]
-    measured = [_measured(settings, name, look, judged, depth) for name, look in ways]
-    report = Report(
-        evaluations=tuple(space.evaluation for space in measured),
-        contrasts=tuple(contrast(measured[0], space) for space in measured[1:]),
-        unknown_paths=tuple(row.path for row in unknown),
-    )
+    measured: list[Measured] = []
+    for name in spaces or ("",):
+        with opened_engine(settings, name) as engine:
+            ways = ways_of(engine, rerank=rerank)
+            measured += [measure(label, way, judged, depth, counting(label)) for label, way in ways]
+    made = report(measured, [row.path for row in unknown])
     if as_json:
-        print_json(report)
+        print_json(made)
     else:
-        _print(report)
+        _print(made)
 
 
 @click.group(short_help="What people said of results.")
@@ -131,11 +121,6 @@ def judged_queries(database: Database, file: Path | None) -> tuple[list[JudgedQu
     return grouped(resolved), unknown
 
 
-def quiet_settings() -> Settings:
-    """The settings, without a second look of their own, and without remembering what is asked in measuring."""
-    return msgspec.structs.replace(Settings.load(), rerank=False, remember_queries=False)
-
-
 def counting(what: str) -> Callable[[int, int], None]:
     """Says on a terminal how far it is."""
 
@@ -162,27 +147,21 @@ def opened_engine(settings: Settings, name: str) -> Iterator[SearchEngine]:
         engine.close()
 
 
-def _measured(settings: Settings, name: str, look: bool, judged: Sequence[JudgedQuery], depth: int) -> Measured:
-    with opened_engine(msgspec.structs.replace(settings, rerank=look), name) as engine:
-        label = engine.active_space.record.name + (f" + {engine.second_look}" if look else "")
-        return measure(label, engine, judged, depth, counting(label))
-
-
-def _print(report: Report) -> None:
-    first = report.evaluations[0]
+def _print(made: EvaluationReport) -> None:
+    first = made.evaluations[0]
     rows = [
         (printable(row.name), estimated(row.recall), estimated(row.ndcg), estimated(row.calibration_error))
-        for row in report.evaluations
+        for row in made.evaluations
     ]
     print_table(rows, ("space", f"recall@{first.depth}", f"nDCG@{first.depth}", "calibration error"))
     by = "judged hits" if first.judged_only else "all hits; what nobody judged counts as wrong"
     click.echo(f"{first.queries} queries; intervals of 95 %; calibration by {by}")
-    for row in report.contrasts:
+    for row in made.contrasts:
         click.echo(
             f"{printable(row.second)} against {printable(row.first)}: "
             f"recall {differing(row.recall)}; nDCG {differing(row.ndcg)}"
         )
-    _say_unknown(report.unknown_paths)
+    _say_unknown(made.unknown_paths)
 
 
 def estimated(value: Estimate) -> str:

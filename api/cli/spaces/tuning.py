@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
 
 from api.cli.options import json_option
 from api.cli.output import print_json, printable
@@ -16,13 +15,12 @@ from api.cli.spaces.evaluate import (
     judged_queries,
     judgements_option,
     opened_engine,
-    quiet_settings,
 )
 from api.cli.status import opened_database
-from search.catalog.feedback.tunings import forget_tuning, store_tuning
+from search.catalog.feedback.tunings import forget_tuning
 from search.catalog.spaces import get_space
-from search.evaluation.tuning import Outcome, learn
-from search.spaces import query_maps
+from search.evaluation.tuning import TuningOutcome, keep, learn
+from search.settings import Settings
 
 
 @click.command()
@@ -32,18 +30,12 @@ from search.spaces import query_maps
 @json_option
 def tune(name: str, file: Path | None, rerank: bool, as_json: bool) -> None:
     """Let NAME learn from judgements how its people ask. Used only where it wins queries that were held out."""
-    settings = quiet_settings()
     with opened_database() as database:
         judged, _ = judged_queries(database, file)
-    with opened_engine(settings, name) as engine:
+    with opened_engine(Settings.load(), name) as engine:
         outcome, tuning = learn(engine, judged, rerank=rerank, listener=lambda what, done, of: counting(what)(done, of))
         with engine.database.write() as connection:
-            space = get_space(connection, name)
-            if outcome.used or outcome.reranker:
-                record = msgspec.json.encode(outcome).decode()
-                store_tuning(connection, space.id, query_maps.encode(tuning), record)
-            else:
-                forget_tuning(connection, space.id)
+            keep(connection, get_space(connection, name).id, outcome, tuning)
     if as_json:
         print_json(outcome)
     else:
@@ -61,7 +53,7 @@ def untune(name: str) -> None:
     )
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: TuningOutcome) -> None:
     click.echo(f"before: nDCG {estimated(outcome.before.ndcg)}, recall {estimated(outcome.before.recall)}")
     if outcome.after and outcome.gain:
         click.echo(f"after:  nDCG {estimated(outcome.after.ndcg)}, recall {estimated(outcome.after.recall)}, held out")

@@ -8,6 +8,11 @@ from medley_client.models import (
     Asset,
     AssetDetails,
     Citation,
+    Contrast,
+    Difference,
+    Estimate,
+    Evaluation,
+    EvaluationReport,
     Filters,
     Hit,
     Job,
@@ -16,6 +21,7 @@ from medley_client.models import (
     Segment,
     Source,
     Status,
+    TuningOutcome,
     Upload,
 )
 
@@ -25,6 +31,11 @@ __all__ = [
     "AssetDetails",
     "AsyncMedley",
     "Citation",
+    "Contrast",
+    "Difference",
+    "Estimate",
+    "Evaluation",
+    "EvaluationReport",
     "Filters",
     "Hit",
     "Job",
@@ -36,5 +47,6 @@ __all__ = [
     "Segment",
     "Source",
     "Status",
+    "TuningOutcome",
     "Upload",
 ]

@@ -7,12 +7,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from medley_client.errors import MedleyError
-from medley_client.models import Answer, AssetDetails, Filters, Job, Page, SearchResult, Segment, Source, Status
+from medley_client.models import (
+    Answer,
+    AssetDetails,
+    EvaluationReport,
+    Filters,
+    Job,
+    Page,
+    SearchResult,
+    Segment,
+    Source,
+    Status,
+    TuningOutcome,
+)
 
 Result = TypeVar("Result")
 PIECE_BYTES = 4 * 1024**2
@@ -41,6 +54,14 @@ def _as(kind: type[Result]) -> Callable[[httpx.Response], Result]:
             raise MedleyError(f"{response.url} does not answer as Medley does: {error}") from None
 
     return read
+
+
+def _nothing(_response: httpx.Response) -> None:
+    """An answer that says no more than that it was done."""
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
 
 
 def search(
@@ -83,6 +104,48 @@ def add_source(root: str) -> Call[Source]:
 def scan(source_id: str) -> Call[Job]:
     """Look for what has changed."""
     return Call("POST", f"/v1/sources/{source_id}/scan", _as(Job))
+
+
+def job(job_id: str) -> Call[Job]:
+    """How far a job is."""
+    return Call("GET", f"/v1/jobs/{job_id}", _as(Job))
+
+
+def cancel(job_id: str) -> Call[Job]:
+    """End a job."""
+    return Call("POST", f"/v1/jobs/{job_id}/cancel", _as(Job))
+
+
+def judge(query: str, asset_id: str, relevant: int) -> Call[None]:
+    """Whether a file is a right answer to a query."""
+    body = {"query": query, "asset": asset_id, "relevant": relevant}
+    return Call("POST", "/v1/judgements", _nothing, body)
+
+
+def evaluate(space: str, others: Sequence[str], depth: int, rerank: bool) -> Call[Job]:
+    """Measure a space on the judgements, and hold others against it."""
+    body = {"others": list(others), "depth": depth, "rerank": rerank}
+    return Call("POST", f"/v1/spaces/{_quoted(space)}/evaluations", _as(Job), body)
+
+
+def evaluation(space: str, job_id: str) -> Call[EvaluationReport]:
+    """What came of it."""
+    return Call("GET", f"/v1/spaces/{_quoted(space)}/evaluations/{job_id}", _as(EvaluationReport))
+
+
+def tune(space: str, rerank: bool) -> Call[Job]:
+    """Let a space learn from the judgements."""
+    return Call("POST", f"/v1/spaces/{_quoted(space)}/tunings", _as(Job), {"rerank": rerank})
+
+
+def tuning_outcome(space: str, job_id: str) -> Call[TuningOutcome]:
+    """What came of it."""
+    return Call("GET", f"/v1/spaces/{_quoted(space)}/tunings/{job_id}", _as(TuningOutcome))
+
+
+def untune(space: str) -> Call[None]:
+    """Take back what a space has learnt."""
+    return Call("DELETE", f"/v1/spaces/{_quoted(space)}/tuning", _nothing)
 
 
 def status() -> Call[Status]:

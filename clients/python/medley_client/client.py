@@ -11,7 +11,20 @@ import httpx
 from medley_client import calls
 from medley_client.calls import PIECE_BYTES, TRIES, Call, Result
 from medley_client.errors import MedleyError, Problem, raise_for
-from medley_client.models import Answer, AssetDetails, Filters, Hit, Job, SearchResult, Segment, Source, Status, Upload
+from medley_client.models import (
+    Answer,
+    AssetDetails,
+    EvaluationReport,
+    Filters,
+    Hit,
+    Job,
+    SearchResult,
+    Segment,
+    Source,
+    Status,
+    TuningOutcome,
+    Upload,
+)
 
 
 class Medley:
@@ -103,6 +116,50 @@ class Medley:
     def scan(self, source_id: str) -> Job:
         """Look now for what has changed in a folder."""
         return self._send(calls.scan(source_id))
+
+    def job(self, job_id: str) -> Job:
+        """How far a job is."""
+        return self._send(calls.job(job_id))
+
+    def wait_for(self, job_id: str) -> Job:
+        """The job, once it has ended; it may have failed or been cancelled."""
+        path = f"/v1/jobs/{job_id}/events"
+        try:
+            with self._http.stream("GET", path) as events:
+                if events.is_success:
+                    for _ in events.iter_raw():
+                        pass
+        except httpx.HTTPError as error:
+            raise MedleyError(f"{self._http.base_url} can't be reached: {error}") from error
+        return self.job(job_id)
+
+    def cancel(self, job_id: str) -> Job:
+        """End a job. What it has done so far stays."""
+        return self._send(calls.cancel(job_id))
+
+    def judge(self, query: str, asset_id: str, relevant: int = 1) -> None:
+        """Say whether a file is a right answer to a query: 1 to 3, or 0 for a wrong one."""
+        self._send(calls.judge(query, asset_id, relevant))
+
+    def evaluate(self, space: str, *, others: Sequence[str] = (), depth: int = 10, rerank: bool = False) -> Job:
+        """Begin to measure a space on the judgements, and hold others against it."""
+        return self._send(calls.evaluate(space, others, depth, rerank))
+
+    def evaluation(self, space: str, job_id: str) -> EvaluationReport:
+        """What came of measuring, once its job is done."""
+        return self._send(calls.evaluation(space, job_id))
+
+    def tune(self, space: str, *, rerank: bool = False) -> Job:
+        """Begin to let a space learn from the judgements; used only if it wins held-out ones."""
+        return self._send(calls.tune(space, rerank))
+
+    def tuning_outcome(self, space: str, job_id: str) -> TuningOutcome:
+        """What came of learning, once its job is done."""
+        return self._send(calls.tuning_outcome(space, job_id))
+
+    def untune(self, space: str) -> None:
+        """Take back what a space has learnt."""
+        self._send(calls.untune(space))
 
     def status(self) -> Status:
         """What became of every file."""

@@ -155,6 +155,65 @@ class Job(Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
+class Estimate(Struct, frozen=True, kw_only=True):
+    """A mean over judged queries, and the interval that holds it 19 times of 20."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Difference(Struct, frozen=True, kw_only=True):
+    """How much better the second ranking is than the first."""
+
+    mean: float
+    low: float
+    high: float
+    p: float  # how often chance alone makes so large a difference
+
+
+class Evaluation(Struct, frozen=True, kw_only=True):
+    """How one space does on the judged queries."""
+
+    name: str
+    queries: int
+    recall: Estimate  # among the first `depth` hits
+    ndcg: Estimate
+    calibration_error: Estimate  # lower is better
+    judged_only: bool = False
+    depth: int = 10
+
+
+class Contrast(Struct, frozen=True, kw_only=True):
+    """One space held against another, query by query."""
+
+    first: str
+    second: str
+    recall: Difference
+    ndcg: Difference
+
+
+class EvaluationReport(Struct, frozen=True, kw_only=True):
+    """What came of an evaluation."""
+
+    evaluations: tuple[Evaluation, ...]
+    contrasts: tuple[Contrast, ...] = ()  # of each but the first, against the first
+
+
+class TuningOutcome(Struct, frozen=True, kw_only=True):
+    """What came of learning, and whether it is used."""
+
+    space: str
+    used: bool
+    why: str
+    before: Evaluation
+    after: Evaluation | None = None  # on queries that were held out
+    gain: Contrast | None = None
+    senses: tuple[str, ...] = ()
+    reranker: str = ""
+    rerank_gain: Contrast | None = None
+
+
 class AssetCounts(Struct, frozen=True, kw_only=True):
     """Every known file is in one of these states."""
 

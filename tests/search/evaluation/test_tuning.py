@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from search.catalog.database import Database
 from search.catalog.feedback import tunings
+from search.catalog.query_log import recent_queries
 from search.engine import SearchEngine
 from search.errors import SpaceError, UsageError
 from search.evaluation.evaluate import contrast, measure
@@ -61,6 +64,16 @@ def test_measuring_counts_what_is_found_and_compares_query_by_query(engine: Sear
     assert contrast(measured, measured).ndcg.is_noise
     with pytest.raises(UsageError, match="thumbs"):
         measure("words", engine, known[:1])
+
+
+def test_measuring_leaves_no_trace_among_the_queries_of_people(tmp_path: Path) -> None:
+    opened = open_word_engine(Settings.load({}, home=tmp_path))
+    ids = [add_asset(opened, f"/media/{word}.jpg", "image", [("image", word, None, None)]) for word in ("red", "blue")]
+    measure("words", opened.tried(), [JudgedQuery(f"my {asset_id}", {asset_id: 1}) for asset_id in ids])
+    opened.search(parse_query("their own"))
+    opened.close()
+    with Database.open(opened.settings).read() as connection:
+        assert [json.loads(record.query)["text"] for record in recent_queries(connection, 10)] == ["their own"]
 
 
 def test_what_own_words_mean_is_learnt_and_carries_over_to_queries_never_judged(engine: SearchEngine) -> None:
