@@ -1,6 +1,6 @@
 """One clock for a recording whose own clock starts again or jumps, as a player shows it.
 
-Joined MPEG-TS and VOB files, chained Ogg, dumps of streams: each part brings its own times. What is behind a jump
+Joined MPEG-TS, VOB and FLAC files, chained Ogg, dumps of streams: each part brings its own times. What is behind a jump
 goes on where everything before it ended; the same for sound, pictures and duration, because all read their packets
 here. Knows packets and their times; decodes nothing.
 """
@@ -16,7 +16,7 @@ from av.container import InputContainer
 
 # Formats whose clock may start again, and how far ahead it may jump within one part (as ffmpeg's own tools have it
 # for MPEG; elsewhere a long hole is a hole).
-_JUMPS = {"mpegts": 10.0, "mpeg": 10.0, "ogg": math.inf, "flv": math.inf}
+_JUMPS = {"mpegts": 10.0, "mpeg": 10.0, "ogg": math.inf, "flv": math.inf, "flac": math.inf}
 _BACK_SECONDS = 0.5  # packets of one stream stand closer to their order than that
 _NEAR_SECONDS = 2.0  # streams of one part begin that close to each other
 

@@ -6,6 +6,7 @@ guess by the bit rate: neither is a promise. Reads a few bytes of the file itsel
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from collections.abc import Callable, Iterator
@@ -40,6 +41,8 @@ _UNKNOWN_BYTES = 0x7FFF_0000  # from here on a size is what programs write that 
 _ID3_BYTES = 10
 _MP3_HEAD_BYTES = 4096  # of the first frame, in which its encoder may say how many follow
 _AVI_HEAD_BYTES = 64 * 1024  # in which all streams are described
+_FLASH_HEAD_BYTES = 64 * 1024  # of the first tag, which describes the file
+_FLASH_DURATION = b"\0\x08duration\0"  # a name by its length, and a double
 _OGG_PAGE_BYTES = 27 + 255 + 255 * 255  # the largest
 _LAST_PAGE = 0x04
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -189,6 +192,16 @@ def _mp3(file: BinaryIO) -> float | None:
     return 0.0 if any(mark in head for mark in (b"Xing", b"Info", b"VBRI")) else None
 
 
+def _flash(file: BinaryIO) -> float | None:
+    """As its first tag says; ffmpeg may tell the time of the last tag instead."""
+    head = file.read(_FLASH_HEAD_BYTES)
+    at = head.find(_FLASH_DURATION)
+    if at < 0:
+        return None
+    (seconds,) = struct.unpack_from(">d", head, at + len(_FLASH_DURATION))
+    return seconds if 0.0 < seconds < math.inf else None
+
+
 _READERS: dict[str, Callable[[BinaryIO], float | None]] = {
     "wav": _wave,
     "w64": _wave64,
@@ -196,4 +209,5 @@ _READERS: dict[str, Callable[[BinaryIO], float | None]] = {
     "asf": _asf,
     "avi": _avi,
     "mp3": _mp3,
+    "flv": _flash,
 }

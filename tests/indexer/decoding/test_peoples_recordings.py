@@ -112,6 +112,22 @@ class TestClocks:
         assert frames[1].end_seconds == pytest.approx(8, abs=0.4)
         assert [hertz_at(items, 1), hertz_at(items, 6)] == pytest.approx([440, 1000], abs=3)
 
+    @pytest.mark.parametrize(
+        ("suffix", "codec"),
+        [("flac", ()), ("mp3", ("-c:a", "libmp3lame", "-write_xing", "0")), ("aac", ("-c:a", "aac"))],
+    )
+    def test_joined_streams_of_sound_are_heard_to_their_end(
+        self, tmp_path: Path, settings: Settings, suffix: str, codec: tuple[str, ...]
+    ) -> None:
+        for name, hertz in (("first", 440), ("second", 1000)):
+            media.write_wav(tmp_path / f"{name}.wav", media.tone(4, hertz))
+            media.ffmpeg("-i", tmp_path / f"{name}.wav", *codec, tmp_path / f"{name}.{suffix}")
+        joined = tmp_path / f"joined.{suffix}"
+        joined.write_bytes(b"".join((tmp_path / f"{name}.{suffix}").read_bytes() for name in ("first", "second")))
+        items = decoded(joined, settings)
+        assert media.facts_of(items).facts.duration_seconds == pytest.approx(8, abs=0.4)
+        assert [hertz_at(items, 1), hertz_at(items, 6)] == pytest.approx([440, 1000], abs=3)
+
     def test_a_chained_ogg_is_heard_to_its_end(self, tmp_path: Path, settings: Settings) -> None:
         for name, hertz in (("first", 440), ("second", 1000)):
             media.write_wav(tmp_path / f"{name}.wav", media.tone(4, hertz))
@@ -265,6 +281,7 @@ class TestWhatIsMissingIsSaid:
             ("a.wma", ()),
             ("a.aiff", ()),
             ("a.avi", ("-c:a", "mp2")),
+            ("a.flv", ("-c:a", "libmp3lame", "-ar", "44100")),
         ],
     )
     def test_a_recording_that_was_cut_tells_both_lengths(
