@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexer.decoding.items import Decoded, DecodedItem, DecodeRequest, Facts, Note, Part, SoundItem
+from indexer.failures import shown
 from search.catalog.states import NoteKind
+from search.errors import PermanentMediaError
 from search.results import Kind
 from search.spaces.inputs import SAMPLE_RATE_HZ
 
@@ -64,10 +66,21 @@ class Completeness:
         self._loudest = 0.0
 
     def watch(self, items: Iterable[DecodedItem]) -> Iterator[DecodedItem]:
-        """Passes items on. Raises ValueError, as `add` does."""
-        for item in items:
-            self.add(item)
-            yield item
+        """Passes items on. Raises ValueError, as `add` does, and PermanentMediaError where nothing is worth keeping.
+
+        Pages stand for themselves: where one ends its decoder, those before it stay, and the others are left out.
+        """
+        try:
+            for item in items:
+                self.add(item)
+                yield item
+        except PermanentMediaError as error:
+            made = sum(decoded.count for decoded in self._decoded if decoded.part is Part.PAGE)
+            if not any(decoded.share for decoded in self._decoded if decoded.part is Part.PAGE):
+                raise
+            reason = str(error).removeprefix(f"{shown(self._request.path)}: ")
+            left = self._promised(Part.PAGE) - made
+            self.add(Decoded(part=Part.PAGE, count=left, share=0, why=f"at page {made + 1}: {reason}"))
 
     def add(self, item: object) -> None:
         """Takes account of an item. Raises ValueError for facts without a promise: a mistake of their decoder."""
@@ -95,6 +108,9 @@ class Completeness:
             return None
         notes = [*self._length(), *self._parts(), *self._sound(), *self._notes]
         return Account(self._facts, tuple(dict.fromkeys(notes)))
+
+    def _promised(self, part: Part) -> int:
+        return 0 if self._facts is None else self._facts.promised.parts.get(part, 0)
 
     def _wanted(self, part: Part) -> bool:
         if part is Part.SOUND_TRACK:

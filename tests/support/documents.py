@@ -26,6 +26,27 @@ def lines(*words: str) -> list[Text]:
 
 def pdf(pages: Sequence[Sequence[Text]], catalog: str = "", info: str = "", page: str = "") -> bytes:
     """A PDF with these texts on its pages; `catalog`, `info` and `page` are further entries of those dictionaries."""
+    return assembled(_objects(pages, catalog, info, page))
+
+
+def pdf_with_bomb(before: int, after: int) -> bytes:
+    """A PDF with so many pages of a line each, then one of drawings within drawings, 20 ** 12 of them, then others."""
+    objects = _objects([lines(f"page {number}") for number in range(1, before + after + 2)])
+    drawn = "/F Do\n" * 20
+    first, nests = len(objects) + 1, 12
+    page, contents = 4 + 2 * before, 5 + 2 * before
+    objects[page] = objects[page].replace("/Resources <<", f"/Resources << /XObject << /F {first} 0 R >>")
+    objects[contents] = f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream"
+    for nest in range(nests):
+        inner = drawn if nest < nests - 1 else "0 0 1 1 re f"
+        objects.append(
+            f"<< /Type /XObject /Subtype /Form /BBox [0 0 {WIDTH} {HEIGHT}] /Length {len(inner)} "
+            f"/Resources << /XObject << /F {first + nest + 1} 0 R >> >> >>\nstream\n{inner}\nendstream"
+        )
+    return assembled(objects)
+
+
+def _objects(pages: Sequence[Sequence[Text]], catalog: str = "", info: str = "", page: str = "") -> list[str]:
     contents = ["\n".join(_shown(text) for text in texts) for texts in pages]
     kids = " ".join(f"{5 + 2 * number} 0 R" for number in range(len(pages)))
     objects = [
@@ -40,7 +61,7 @@ def pdf(pages: Sequence[Sequence[Text]], catalog: str = "", info: str = "", page
             f"/Resources << /Font << /F1 3 0 R >> >> {page} >>"
         )
         objects.append(f"<< /Length {len(content.encode('latin-1'))} >>\nstream\n{content}\nendstream")
-    return assembled(objects)
+    return objects
 
 
 def assembled(objects: Sequence[str]) -> bytes:
