@@ -17,6 +17,7 @@ from api.http import resumable, uploads, uploads_folder
 from api.http.auth import WRONG_KEYS_PER_MINUTE, AccessGuard, KeyRing
 from api.http.key_catalog import KeyCatalog
 from api.http.rate_limit import RateLimiter
+from api.http.server_sent_events import Looks
 from api.job_runner import JobRunner
 from api.monitoring.library_metrics import LibraryMetrics
 from api.monitoring.metrics import Metrics
@@ -71,6 +72,7 @@ class Service:
         self.metrics = Metrics()
         self.metrics.observe_state(LibraryMetrics(engine.database, lambda: engine.active_space))
         self.stopping = threading.Event()  # long streams end when it is set
+        self.looks = Looks(self.stopping.is_set)
         held = KeyCatalog(engine.database, clock)
         self.key_ring = KeyRing(held.active, held.touch, time.monotonic)
         limiter = RateLimiter(settings.rate_limit_per_minute, time.monotonic, held.lend)

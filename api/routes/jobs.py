@@ -61,7 +61,7 @@ def job_events(service: Injected, job_id: Id) -> Stream:
     number = id_of(job_id, "job")
     _view(service, number)
     return server_sent_events.stream(
-        server_sent_events.changes("job", lambda: _view(service, number), _has_ended, service.stopping.is_set)
+        service.looks.changes("job", ("job", number), lambda: _view(service, number), _has_ended)
     )
 
 
@@ -74,11 +74,7 @@ def job_events(service: Injected, job_id: Id) -> Stream:
 )
 def library_events(service: Injected) -> Stream:
     """The state of the library whenever it changes, as server-sent events."""
-    return server_sent_events.stream(
-        server_sent_events.changes(
-            "status", lambda: account(service.database), lambda _: False, service.stopping.is_set
-        )
-    )
+    return server_sent_events.stream(service.looks.changes("status", "status", lambda: account(service.database)))
 
 
 @post(

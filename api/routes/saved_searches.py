@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-import anyio
 import msgspec
 from anyio import to_thread
 from litestar import Request, Response, get, patch, post
@@ -234,20 +232,17 @@ def retry_deliveries(request: Request[Any, Any, Any], service: Injected, saved_i
 
 
 async def _events(service: Service, after: int) -> AsyncIterator[ServerSentEventMessage]:
-    spoke_at = time.monotonic()
-    while not service.stopping.is_set():
-        views = await to_thread.run_sync(_views_after, service, after)
-        for view in views:
-            after = int(view.id)
-            message = server_sent_events.event("match", view)
-            message.id = view.id
-            yield message
-            spoke_at = time.monotonic()
-        if time.monotonic() - spoke_at > server_sent_events.KEEPALIVE_SECONDS:
+    """All streams share the look at what the latest event is, and read events only when there is another."""
+    async for latest in service.looks.values("saved searches", lambda: _latest(service)):
+        if latest is None:
             yield server_sent_events.keepalive()
-            spoke_at = time.monotonic()
-        if len(views) < _STREAMED_TOGETHER:
-            await anyio.sleep(server_sent_events.LOOK_SECONDS)
+            continue
+        while views := await to_thread.run_sync(_views_after, service, after):
+            for view in views:
+                after = int(view.id)
+                message = server_sent_events.event("match", view)
+                message.id = view.id
+                yield message
 
 
 def _views_after(service: Service, after: int) -> list[SavedEventView]:
