@@ -13,7 +13,7 @@ from api.schemas import Page
 Record = TypeVar("Record")
 View = TypeVar("View")
 
-_LARGEST_ID = 2**63 - 1
+LARGEST_ID = 2**63 - 1
 
 
 def cursor_of(last_id: int) -> str:
@@ -30,7 +30,7 @@ def id_behind(cursor: str | None) -> int | None:
     except (binascii.Error, ValueError):
         text = ""
     digits = text.removeprefix("id:")
-    if not text.startswith("id:") or not digits.isdecimal() or len(digits) > 19 or int(digits) > _LARGEST_ID:
+    if not text.startswith("id:") or not digits.isdecimal() or len(digits) > 19 or int(digits) > LARGEST_ID:
         raise HttpError(400, "validation", "this cursor was not made here; leave it out to start again")
     return int(digits)
 
@@ -46,6 +46,6 @@ def page(
 
 def id_of(text: str, what: str) -> int:
     """A numeric id from a path or query. Raises HttpError 404, because anything else names nothing."""
-    if not (text.isascii() and text.isdecimal()) or len(text) > 19 or int(text) > _LARGEST_ID:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 19 or int(text) > LARGEST_ID:
         raise HttpError(404, "not-found", f"there is no {what} {text[:40]!r}")
     return int(text)

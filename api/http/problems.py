@@ -169,9 +169,12 @@ def _of_ours(error: MedleyError, request_id: str | None) -> tuple[Problem, dict[
     headers = dict(error.headers) if isinstance(error, HttpError) else {}
     if status == 503:
         headers.setdefault("Retry-After", "2")
-    # Their words name addresses and paths, which are nobody's business: the log has them.
-    told = next((words for kind, words in _INTERNAL if isinstance(error, kind)), None) or str(error)
-    return _problem(status, error.slug, told, request_id, position=position), headers
+    return _problem(status, error.slug, told_of(error), request_id, position=position), headers
+
+
+def told_of(error: MedleyError) -> str:
+    """What callers are told of an error; some name addresses and paths, which the log alone has to know."""
+    return next((words for kind, words in _INTERNAL if isinstance(error, kind)), None) or str(error)
 
 
 def _of_litestar(error: HTTPException, request_id: str | None) -> tuple[Problem, dict[str, str]]:

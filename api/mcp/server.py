@@ -7,6 +7,7 @@ be told while a model loads. What the tools tell is in `api.mcp.library`.
 from __future__ import annotations
 
 import base64
+import logging
 import time
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -16,11 +17,15 @@ import msgspec
 from anyio import to_thread
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.transport_security import TransportSecuritySettings
-from mcp_types import CallToolResult, ContentBlock, ImageContent, TextContent, ToolAnnotations
-from pydantic import Field
+from mcp_types import CallToolResult, ContentBlock, ImageContent, InputRequiredResult, TextContent, ToolAnnotations
+from pydantic import Field, ValidationError
 from starlette.applications import Starlette
 
+from api.http.paging import LARGEST_ID
+from api.http.problems import told_of
+from api.mcp.arguments import mistakes
 from api.mcp.library import MOST_HITS, Library
 from api.monitoring import logs
 from api.schemas import Scope
@@ -29,6 +34,7 @@ from search.errors import AccessError, MedleyError
 from search.results import Filters, Kind
 from search.signals import Signal
 
+_log = logging.getLogger(__name__)
 _INSTRUCTIONS = (
     "Medley finds photos, sounds, spoken words and moments in videos of one person's library by meaning. "
     "`sources` tells what the library holds; `browse` goes through it by date, place and kind; `search` finds by "
@@ -50,7 +56,27 @@ Kinds = Annotated[list[Kind] | None, Field(description="Only these kinds of asse
 Limit = Annotated[int, Field(ge=1, le=MOST_HITS)]
 Cursor = Annotated[str | None, Field(description="`next_cursor` of the page before; all else as it was")]
 Day = Annotated[str | None, Field(description="A year, month, day or time in ISO 8601: 2024-07; inclusive")]
-SegmentId = Annotated[int, Field(ge=1, description="`segment_id` of a moment")]
+SegmentId = Annotated[int, Field(ge=1, le=LARGEST_ID, description="`segment_id` of a moment")]
+
+
+class _PlainServer(MCPServer[Any]):
+    """Tells agents in plain words what they did wrong, where the protocol's library quotes its own internals."""
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        try:
+            return await super().call_tool(name, arguments, context)
+        except UnexpectedToolError as error:
+            raise UnexpectedToolError(f"{name} failed by a mistake of Medley's; its log says more") from error
+        except ToolError as error:
+            schemas = {tool.name: tool.input_schema for tool in await self.list_tools()}
+            if name not in schemas:
+                raise ToolError(f"there is no tool {name[:60]!r}; there are {', '.join(schemas)}") from None
+            if isinstance(error.__cause__, ValidationError):
+                wrong = [str(mistake["loc"][0]) for mistake in error.__cause__.errors()]
+                raise ToolError(mistakes(schemas[name], arguments, wrong)) from error.__cause__
+            raise
 
 
 class McpServer:
@@ -58,7 +84,7 @@ class McpServer:
 
     def __init__(self, service: Service, version: str) -> None:
         self._library = Library(service)
-        self._server: MCPServer[Any] = MCPServer("medley", instructions=_INSTRUCTIONS, version=version)
+        self._server: MCPServer[Any] = _PlainServer("medley", instructions=_INSTRUCTIONS, version=version)
         for tool in (self.sources, self.browse, self.search, self.look, self.neighbours, self.transcript, self.ask):
             self._server.tool(annotations=_READS, structured_output=False)(tool)
         self._server.tool(annotations=_READS, structured_output=False)(self.saved_searches)
@@ -152,7 +178,7 @@ class McpServer:
         )
 
     async def saved_searches(
-        self, cursor: Annotated[int, Field(ge=0, description="`next_cursor` of the page before")] = 0
+        self, cursor: Annotated[int, Field(ge=0, le=LARGEST_ID, description="`next_cursor` of the page before")] = 0
     ) -> CallToolResult:
         """The searches that are kept, with how many new files have matched each."""
         return await to_thread.run_sync(_answered, lambda: _as_text(self._library.saved(cursor)))
@@ -199,7 +225,10 @@ def _answered(act: Callable[[], CallToolResult]) -> CallToolResult:
     try:
         return act()
     except MedleyError as error:
-        return CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
+        told = told_of(error)
+        if told != str(error):
+            _log.error("%s", error)
+        return CallToolResult(content=[TextContent(type="text", text=told)], is_error=True)
 
 
 def _as_text(value: Any) -> CallToolResult:

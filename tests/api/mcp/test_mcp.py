@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +20,9 @@ from support.scripted_engine import ScriptedEngine
 from support.service_world import World
 
 from api.keys import hash_of
-from api.mcp.library import MOST_CHARACTERS
+from api.mcp.library import MOST_CHARACTERS, Library
 from search.catalog import keys
+from search.errors import CatalogError
 from search.settings import Settings
 
 
@@ -280,3 +282,108 @@ def test_an_agent_is_told_what_it_did_wrong(world: World, client: httpx.Client) 
     assert "quote" in unclear.content[0].text
     assert missing.is_error
     assert "4242" in missing.content[0].text
+
+
+def _wrong_values(wanted: dict[str, Any]) -> list[Any]:
+    """Values that a JSON schema does not allow, of every kind."""
+    if "anyOf" in wanted:
+        choices = [choice for choice in wanted["anyOf"] if choice.get("type") != "null"]
+        return [value for value in _wrong_values(choices[0]) if value is not None]
+    fitting: dict[str, Any] = {
+        "integer": (int, float),
+        "number": (int, float),
+        "string": str,
+        "boolean": bool,
+        "array": list,
+    }
+    # What agents mean by "3" and "yes" is read as what it is; so is JSON in text, where a list is wanted.
+    values: list[Any] = [{"a": 1}, [[1]], None, "nonsense", 3.5, ["nonsense"], 10**400]
+    kind = fitting.get(wanted.get("type", ""), ())
+    wrong = [value for value in values if not isinstance(value, kind)]
+    wrong += [wanted["minimum"] - 1] if "minimum" in wanted else []
+    wrong += [wanted["maximum"] + 1] if "maximum" in wanted else []
+    wrong += ["x" * (wanted["maxLength"] + 1)] if "maxLength" in wanted else []
+    return wrong + ([["nonsense"], [None], [{"a": 1}]] if wanted.get("type") == "array" else [])
+
+
+_FITTING = {"string": "x", "integer": 1, "number": 1.0, "boolean": True}
+_INTERNAL = re.compile(
+    r"pydantic|validation error|Error executing|Traceback|_type\b|_parsing|Arguments\b|NoneType|\w+Error\b|<class"
+)
+
+
+def test_every_wrong_argument_of_every_tool_is_told_in_plain_words(world: World, client: httpx.Client) -> None:
+    async def mistakes(agent: Client) -> int:
+        tried = 0
+        for tool in (await agent.list_tools()).tools:
+            properties = tool.input_schema["properties"]
+            needed = {name: _FITTING[properties[name]["type"]] for name in tool.input_schema.get("required", ())}
+            calls = [
+                ({**needed, name: value}, name) for name in properties for value in _wrong_values(properties[name])
+            ]
+            calls += [({key: needed[key] for key in needed if key != name}, name) for name in needed]
+            for arguments, name in calls:
+                answer = await agent.call_tool(tool.name, arguments)
+                (content,) = answer.content
+                assert isinstance(content, TextContent)
+                assert answer.is_error, (tool.name, arguments, content.text[:200])
+                assert f"`{name}`" in content.text, (tool.name, arguments, content.text)
+                assert "must be" in content.text
+                assert not _INTERNAL.search(content.text), content.text
+                assert len(content.text) < 400
+                tried += 1
+        return tried
+
+    assert talk(client, mistakes) > 100
+
+
+def test_an_agent_is_told_which_tools_there_are(world: World, client: httpx.Client) -> None:
+    answer = talk(client, lambda agent: agent.call_tool("find", {}))
+    assert answer.is_error
+    assert answer.content[0].text.startswith("there is no tool 'find'; there are sources, browse, search")
+
+
+def test_an_agent_is_not_told_where_the_catalogue_is(
+    world: World, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "connection to server at 10.1.2.3 failed"
+
+    def broken(*_: object) -> None:
+        raise CatalogError(secret)
+
+    monkeypatch.setattr(Library, "describe", broken)
+    answer = talk(client, lambda agent: agent.call_tool("sources", {}))
+    assert answer.is_error
+    assert answer.content[0].text == "the catalogue can't be read or written right now"
+
+    def mistaken(*_: object) -> None:
+        raise KeyError(secret)
+
+    monkeypatch.setattr(Library, "describe", mistaken)
+    answer = talk(client, lambda agent: agent.call_tool("sources", {}))
+    assert answer.is_error
+    assert answer.content[0].text == "sources failed by a mistake of Medley's; its log says more"
+
+
+def test_absurd_values_are_no_mistakes_of_ours(world: World, client: httpx.Client) -> None:
+    absurd: dict[str, list[Any]] = {
+        "string": ["", "\x00", "\ud7ff" * 2000, "(" * 2000, "9" * 40, "-1", "2024-13"],
+        "integer": [2**31, 2**63, 10**30],
+        "number": [1e308, 0.0],
+        "boolean": [True],
+    }
+
+    async def tries(agent: Client) -> None:
+        for tool in (await agent.list_tools()).tools:
+            properties = tool.input_schema["properties"]
+            needed = {name: _FITTING[properties[name]["type"]] for name in tool.input_schema.get("required", ())}
+            for name, wanted in properties.items():
+                kinds = {choice.get("type") for choice in wanted.get("anyOf", [wanted])}
+                for value in [value for kind, values in absurd.items() if kind in kinds for value in values]:
+                    answer = await agent.call_tool(tool.name, {**needed, name: value})
+                    told = answer.content[0]
+                    assert isinstance(told, TextContent)
+                    assert "mistake of Medley's" not in told.text, (tool.name, name, value)
+                    assert not answer.is_error or not _INTERNAL.search(told.text), told.text
+
+    talk(client, tries)
