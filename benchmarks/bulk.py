@@ -34,6 +34,7 @@ from benchmarks.ingest import make_photos
 from indexer.bulk.importing import ShardImporter
 from indexer.bulk.jobs import opened_fleet, run_on
 from indexer.bulk.ray_fleet import Share
+from indexer.bulk.shard_places import ShardFolder
 from indexer.bulk.shards import Entry, ShardWriter
 from indexer.decoding.decoder import Items
 from indexer.decoding.items import DecodeRequest, Facts, Part, PictureItem, Promised
@@ -250,7 +251,7 @@ def import_shards(postgres: str, segments: int, each: int, dimension: int) -> No
             empty = database.size_bytes()
             ours, theirs = time.process_time(), backend_seconds(name)
             began = time.perf_counter()
-            done = ShardImporter(database, settings).run(Path(folder) / "shards", threading.Event())
+            done = ShardImporter(database, settings).run(ShardFolder(Path(folder) / "shards"), threading.Event())
             seconds = time.perf_counter() - began
             ours, theirs = time.process_time() - ours, backend_seconds(name) - theirs
             assert done.segments == made
@@ -264,7 +265,7 @@ def import_shards(postgres: str, segments: int, each: int, dimension: int) -> No
                 "server's connection (the greater one is the limit where both have a core)"
             )
             began = time.perf_counter()
-            again = ShardImporter(database, settings).run(Path(folder) / "shards", threading.Event())
+            again = ShardImporter(database, settings).run(ShardFolder(Path(folder) / "shards"), threading.Event())
             print(f"again: {again.known:,} files passed by in {time.perf_counter() - began:.1f} s")
         print(f"bare COPY of the same rows: {_bare_copy(url, made, dimension):,.0f} segments/s")
     finally:
@@ -287,7 +288,7 @@ def _command(process: psutil.Process) -> list[str]:
 def _write_shards(
     folder: Path, space: SpaceRecord, rng: np.random.Generator, segments: int, each: int, dimension: int
 ) -> int:
-    writer = ShardWriter(folder, "/media", True, [space])
+    writer = ShardWriter(ShardFolder(folder), "/media", True, [space])
     written = number = 0
     while written < segments:
         entries = []

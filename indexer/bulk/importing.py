@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
-from indexer.bulk.shards import Entry, Head, read_entries, read_head, shards_in
+from indexer.bulk.shard_places import ShardPlace
+from indexer.bulk.shards import Entry, Head, read_entries, read_head
 from indexer.failures import shown
 from indexer.sources.overlaps import add
 from search.catalog import assets, queue, spaces
@@ -48,7 +48,7 @@ class Imported:
 
 
 class ShardImporter:
-    """One folder of shards into one catalogue."""
+    """One place of shards into one catalogue."""
 
     def __init__(self, database: Database, settings: Settings, root: str | None = None) -> None:
         """`root` is where the media are mounted here, if not where the shards were made."""
@@ -60,21 +60,24 @@ class ShardImporter:
         self._tally = Imported()
 
     def run(
-        self, folder: Path, stop: threading.Event, listener: Callable[[Imported], None] = lambda _: None
+        self, place: ShardPlace, stop: threading.Event, listener: Callable[[Imported], None] = lambda _: None
     ) -> Imported:
-        """Import every shard, in their order. Raises UsageError, CatalogError; what was imported by then stays."""
-        paths = shards_in(folder)
-        if not paths:
-            raise UsageError(f"{folder}: holds no shard")
-        self._tally = Imported(of_shards=len(paths))
+        """Import every shard, in their order; what was imported by an error stays.
+
+        Raises UsageError, CatalogError, StoreError.
+        """
+        names = place.names()
+        if not names:
+            raise UsageError(f"{place.address}: holds no shard")
+        self._tally = Imported(of_shards=len(names))
         began = time.monotonic()
         with ThreadPoolExecutor(1, "medley-shards") as reader:  # the next shard is read while this one is written
-            following = reader.submit(self._read, paths[0])
-            for number, path in enumerate(paths):
+            following = reader.submit(self._read, place, names[0])
+            for number, name in enumerate(names):
                 head, entries = following.result()
-                if number + 1 < len(paths):
-                    following = reader.submit(self._read, paths[number + 1])
-                self._write(path, head, entries, stop)
+                if number + 1 < len(names):
+                    following = reader.submit(self._read, place, names[number + 1])
+                self._write(name, head, entries, stop)
                 self._tally.shards += 1
                 self._tally.seconds = time.monotonic() - began
                 listener(self._tally)
@@ -82,20 +85,21 @@ class ShardImporter:
                     break
         return self._tally
 
-    def _read(self, path: Path) -> tuple[Head, list[Entry]]:
-        head = read_head(path)
-        return head, read_entries(path, self._space_ids(path, head))
+    def _read(self, place: ShardPlace, name: str) -> tuple[Head, list[Entry]]:
+        with place.fetched(name) as path:
+            head = read_head(path)
+            return head, read_entries(path, self._space_ids(name, head))
 
-    def _write(self, path: Path, head: Head, entries: Sequence[Entry], stop: threading.Event) -> None:
+    def _write(self, name: str, head: Head, entries: Sequence[Entry], stop: threading.Event) -> None:
         source_id, root = self._source(head)
         try:
             self._database.patiently(lambda: self._take_in(source_id, root, entries), stop.is_set)
         except CatalogLostError:
             raise
         except CatalogError as error:
-            raise CatalogError(f"{path.name}: {error}") from None
+            raise CatalogError(f"{name}: {error}") from None
 
-    def _space_ids(self, path: Path, head: Head) -> dict[str, int]:
+    def _space_ids(self, name: str, head: Head) -> dict[str, int]:
         """The id of the space here, by the column of its vectors. Raises UsageError when there is none."""
         with self._database.read() as connection:
             here = {record.fingerprint: record.id for record in spaces.list_spaces(connection)}
@@ -104,7 +108,7 @@ class ShardImporter:
         if active is None or active.id not in columns.values():
             named = ", ".join(f"{space.name!r} ({space.fingerprint[:12]})" for space in head.spaces)
             raise UsageError(
-                f"{path.name}: was made for {named or 'no space'}, but searches here use "
+                f"{name}: was made for {named or 'no space'}, but searches here use "
                 + (f"{active.name!r} ({active.fingerprint[:12]})" if active else "no space yet")
                 + ": make and use the same space (`medley spaces`), then import"
             )

@@ -18,6 +18,7 @@ from indexer.bulk.estimate import copy_job
 from indexer.bulk.job import Job, node_capacity, open_node
 from indexer.bulk.local_fleet import LocalFleet
 from indexer.bulk.ray_fleet import DEFAULT_SHARE, RayFleet, Share, connected
+from indexer.bulk.shard_places import ShardPlace
 from indexer.bulk.shard_recorder import ShardRecorder, pass_by_written
 from indexer.bulk.shards import ShardWriter
 from indexer.ingest.ledger import CatalogueLedger
@@ -83,9 +84,9 @@ def run_on(
 
 @contextmanager
 def shard_job(
-    settings: Settings, database: Database, source: SourceRecord, folder: Path
+    settings: Settings, database: Database, source: SourceRecord, place: ShardPlace
 ) -> Iterator[tuple[Database, ShardRecorder, ScanReport, int]]:
-    """A queue of what no shard in `folder` holds yet, what records it, the scan, and how many files are held.
+    """A queue of what no shard in `place` holds yet, what records it, the scan, and how many files are held.
 
     The queue is thrown away at the end: what is done is known by the shards alone.
     """
@@ -99,9 +100,9 @@ def shard_job(
             copied = copy_job(scratch, source, known)
             with scratch.read() as connection:
                 here = spaces.list_spaces(connection)
-            writer = ShardWriter(folder, source.root, source.recursive, here)
+            writer = ShardWriter(place, source.root, source.recursive, here)
             report = scan_source(scratch, copied, settings)
-            written = pass_by_written(scratch, copied, folder)
+            written = pass_by_written(scratch, copied, place)
             yield scratch, ShardRecorder(scratch, settings, copied, writer), report, written
         finally:
             scratch.close()

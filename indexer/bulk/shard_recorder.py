@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 
-from indexer.bulk.shards import Entry, ShardWriter, read_files, read_head, shards_in
+from indexer.bulk.shard_places import ShardPlace
+from indexer.bulk.shards import Entry, ShardWriter, read_files, read_head
 from indexer.ingest.recorder import Quarantine, Recorder, Tally
 from indexer.ingest.task import Outcome
 from search.catalog import assets, queue
@@ -85,17 +85,18 @@ def _without_segments(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def pass_by_written(database: Database, source: SourceRecord, folder: Path) -> int:
+def pass_by_written(database: Database, source: SourceRecord, place: ShardPlace) -> int:
     """Take out of a job's queue what the shards of earlier runs hold; returns how many files.
 
     Of a file whose text was still to be read, only the reading stays. Raises CatalogError for a damaged shard.
     """
     root = os.fsencode(source.root)
     done: dict[bytes, tuple[FoundFile, str]] = {}
-    for path in shards_in(folder):
-        if read_head(path).root == source.root:
-            for file, outcome in read_files(path):
-                done[_absolute(root, file.path_bytes)] = file, outcome
+    for name in place.names():
+        with place.fetched(name) as path:
+            if read_head(path).root == source.root:
+                for file, outcome in read_files(path):
+                    done[_absolute(root, file.path_bytes)] = file, outcome
     passed = 0
     with database.write() as connection:
         waiting = assets.files_of(connection, source.id, list(done))

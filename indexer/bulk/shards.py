@@ -20,6 +20,7 @@ import numpy as np
 from msgspec import Struct
 
 from indexer.bulk.messages import VECTOR
+from indexer.bulk.shard_places import SUFFIX, ShardPlace
 from search.catalog.records import AssetFacts, FoundFile, IndexedAsset, NewSegment, ReadAsset, SpaceRecord
 from search.catalog.states import NoteKind
 from search.errors import CatalogError, UsageError
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = "medley-shard-1"
-SUFFIX = ".parquet"
 _METADATA = b"medley"
 _FILE = ("name", "path", "size_bytes", "modified_ns", "changed_ns", "side_car", "etag")
 _RESULT = ("outcome", "kind", "content_hash", "note", "error", "unread", "note_kinds")
@@ -64,12 +64,12 @@ class Entry:
 
 
 class ShardWriter:
-    """Writes shards into a folder; each appears whole or not at all. Used by one thread."""
+    """Writes shards into a place; each appears whole or not at all. Used by one thread."""
 
-    def __init__(self, folder: Path, root: str, recursive: bool, spaces: Sequence[SpaceRecord]) -> None:
+    def __init__(self, place: ShardPlace, root: str, recursive: bool, spaces: Sequence[SpaceRecord]) -> None:
         _arrow()
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
+        place.workshop.mkdir(parents=True, exist_ok=True)
+        self._place = place
         self._columns = {record.id: f"vector_{number}" for number, record in enumerate(spaces)}
         named = [
             ShardSpace(
@@ -85,11 +85,11 @@ class ShardWriter:
         self._run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
         self._number = 0
 
-    def write(self, entries: Sequence[Entry]) -> Path:
-        """One shard of these entries. Raises CatalogError when the folder refuses."""
+    def write(self, entries: Sequence[Entry]) -> None:
+        """One shard of these entries. Raises CatalogError when the disk refuses, StoreError when a store does."""
         pa, pq = _arrow()
         self._number += 1
-        path = self._folder / f"shard-{self._run}-{self._number:06d}{SUFFIX}"
+        path = self._place.workshop / f"shard-{self._run}-{self._number:06d}{SUFFIX}"
         beside = path.with_suffix(".part")
         try:
             pq.write_table(
@@ -102,7 +102,7 @@ class ShardWriter:
             beside.replace(path)
         except OSError as error:
             raise CatalogError(f"{path}: can't be written: {os.strerror(error.errno or 0) or error}") from None
-        return path
+        self._place.put(path)
 
     def _schema(self, pa: Any) -> pa.Schema:
         integers = {"size_bytes", "modified_ns", "changed_ns"}
@@ -148,13 +148,6 @@ class ShardWriter:
             stored = [None if vector is None else vector.astype(VECTOR).tobytes() for vector in vectors]
             columns[name] = pa.array(stored, pa.binary())
         return pa.table(columns, schema=schema)
-
-
-def shards_in(folder: Path) -> list[Path]:
-    """The shards of a folder, in the order they were made. Raises UsageError when there is no such folder."""
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: is not a folder of shards")
-    return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and path.is_file())
 
 
 def read_head(path: Path) -> Head:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +14,7 @@ from api.cli.progress import million_cost, shown_progress
 from indexer.bulk.estimate import POSTGRESQL_FACTOR, Estimate, Stopwatch, extrapolated, sampled
 from indexer.bulk.jobs import SHARD, opened_fleet, run_on, shard_job
 from indexer.bulk.ray_fleet import SCHEME, Share
+from indexer.bulk.shard_places import shard_place
 from search.catalog.database import Database
 from search.catalog.records import SourceRecord
 from search.catalog.states import SourceState
@@ -26,7 +26,7 @@ class BulkOptions(Struct, frozen=True, kw_only=True):
     """How a bulk job runs. Raises UsageError for an address that is none."""
 
     on: str | None  # ray, ray://HOST:PORT; None: this process
-    out: Path | None
+    out: str | None  # a folder, or the address of a store
     estimate: bool
     hourly_cost: float | None
     cores_each: int
@@ -52,8 +52,9 @@ def bulk_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--out",
-            type=click.Path(file_okay=False, path_type=Path),
-            help="Write shards of Parquet into this folder instead of the catalogue, for `medley import`.",
+            metavar="FOLDER",
+            help="Write shards of Parquet into this folder, or folder of a store, instead of the catalogue, for "
+            "`medley import`.",
         ),
         click.option("--estimate", is_flag=True, help="Index a sample only, and say what all of it would take."),
         click.option("--hourly-cost", type=click.FloatRange(0), help="What the machines cost an hour, for the price."),
@@ -108,15 +109,16 @@ def _write_shards(
     settings: Settings,
     database: Database,
     places: Sequence[SourceRecord],
-    folder: Path,
+    out: str,
     options: BulkOptions,
     stop: threading.Event,
 ) -> None:
-    """Shards of what no shard in the folder holds yet; the catalogue is not touched."""
+    """Shards of what no shard in the place `out` holds yet; the catalogue is not touched."""
     for source in places:
         root = printable(source.root)
         with (
-            shard_job(settings, database, source, folder) as (queue, recorder, scanned, written),
+            shard_place(settings, out, source.profile) as place,
+            shard_job(settings, database, source, place) as (queue, recorder, scanned, written),
             opened_fleet(settings, queue, options.on, options.share) as fleet,
             shown_progress(options.hourly_cost) as listener,
         ):
@@ -124,7 +126,7 @@ def _write_shards(
             done = run_on(fleet, settings, queue, stop, listener=listener, recorder=recorder, block=SHARD)
         click.echo(
             f"{root}: {done.indexed} files written, {done.segments} segments, {done.quarantined} that can't be made "
-            f"searchable; `medley import {printable(str(folder))}` takes them in"
+            f"searchable; `medley import {printable(place.address)}` takes them in"
         )
         if stop.is_set():
             click.echo("Stopped; the next run continues with the rest.")

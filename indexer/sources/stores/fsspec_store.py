@@ -169,8 +169,12 @@ class FsspecFolder(FsspecStore):
             target = opened.of(name)
             with suppress(FileExistsError):
                 opened.system.makedirs(target.rpartition("/")[0], exist_ok=True)
-            with path.open("rb") as source, opened.system.open(target, "wb") as out:
+            # Where a file that is being written can be seen, it is written under another name first.
+            written = target if self.is_atomic else f"{target}.part"
+            with path.open("rb") as source, opened.system.open(written, "wb") as out:
                 shutil.copyfileobj(source, out, READ_BYTES)
+            if written != target:
+                opened.system.mv(written, target)
         return self.stat(name)
 
     def delete(self, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -12,18 +13,20 @@ import pytest
 from support.bulk_world import word_spaces
 from support.library import Library
 from support.pictures import BLUE, GREEN, RED, save_coloured
+from support.stores import s3_bucket, sftp_folder, webdav_folder
 
 from indexer.bulk.cluster import Block
 from indexer.bulk.estimate import Stopwatch, extrapolated, sampled
 from indexer.bulk.importing import Imported, ShardImporter
 from indexer.bulk.jobs import opened_fleet, run_on, shard_job
 from indexer.bulk.ray_fleet import Share
-from indexer.bulk.shards import read_entries, read_files, read_head, shards_in
+from indexer.bulk.shard_places import ShardFolder, ShardPlace, shard_place
+from indexer.bulk.shards import read_entries, read_files, read_head
 from indexer.decoding.decoder import DecoderPool
 from search.catalog import assets, spaces
 from search.catalog.database import Database
 from search.catalog.states import SpaceState
-from search.errors import CatalogError, UsageError
+from search.errors import CatalogError, StoreError, UsageError
 from search.settings import Settings
 
 pytest.importorskip("pyarrow", reason="shards need the extra `ray`")
@@ -45,17 +48,19 @@ def library(database: Database, settings: Settings, tmp_path: Path) -> Library:
     return made
 
 
-def make_shards(library: Library, folder: Path, at_once: int = 5) -> int:
+def make_shards(library: Library, place: Path | ShardPlace, at_once: int = 5) -> int:
     """Returns how many files the shards that were there held."""
-    with shard_job(library.settings, library.database, library.source, folder) as (queue, recorder, _, written):
+    place = ShardFolder(place) if isinstance(place, Path) else place
+    with shard_job(library.settings, library.database, library.source, place) as (queue, recorder, _, written):
         block = Block(assets=at_once, seconds=60.0)
         with opened_fleet(library.settings, queue, None, WORDS) as fleet:
             run_on(fleet, library.settings, queue, threading.Event(), recorder=recorder, block=block)
     return written
 
 
-def take_in(library: Library, folder: Path, root: str | None = None) -> Imported:
-    return ShardImporter(library.database, library.settings, root).run(folder, threading.Event())
+def take_in(library: Library, place: Path | ShardPlace, root: str | None = None) -> Imported:
+    place = ShardFolder(place) if isinstance(place, Path) else place
+    return ShardImporter(library.database, library.settings, root).run(place, threading.Event())
 
 
 def facts(library: Library) -> dict[bytes, tuple[object, ...]]:
@@ -78,7 +83,7 @@ def test_a_folder_goes_through_shards_as_through_the_worker(library: Library, tm
     folder = tmp_path / "shards"
     make_shards(library, folder)
     assert library.counts().known == 0  # nothing went into the catalogue
-    made = len(shards_in(folder))
+    made = len(ShardFolder(folder).names())
     assert made >= 2
     done = take_in(library, folder)
     assert (done.indexed, done.quarantined, done.segments, done.shards) == (FILES + 1, 1, FILES + 1, made)
@@ -104,7 +109,9 @@ def test_an_import_again_changes_nothing(library: Library, tmp_path: Path) -> No
 def test_an_import_that_was_stopped_goes_on(library: Library, tmp_path: Path) -> None:
     make_shards(library, tmp_path / "shards")
     stop = threading.Event()
-    first = ShardImporter(library.database, library.settings).run(tmp_path / "shards", stop, lambda _: stop.set())
+    first = ShardImporter(library.database, library.settings).run(
+        ShardFolder(tmp_path / "shards"), stop, lambda _: stop.set()
+    )
     assert first.shards == 1
     rest = take_in(library, tmp_path / "shards")
     assert first.indexed + rest.indexed == FILES + 1
@@ -114,12 +121,12 @@ def test_an_import_that_was_stopped_goes_on(library: Library, tmp_path: Path) ->
 def test_a_job_that_was_stopped_makes_the_rest_only(library: Library, tmp_path: Path) -> None:
     folder = tmp_path / "shards"
     make_shards(library, folder)
-    lost = shards_in(folder)[-1]
+    lost = folder / ShardFolder(folder).names()[-1]
     missing = len(read_files(lost))
     lost.unlink()
     (folder / "shard-half.part").write_bytes(b"PAR1")
     assert make_shards(library, folder) == FILES + 2 - missing
-    assert sum(len(read_files(path)) for path in shards_in(folder)) == FILES + 2
+    assert sum(len(read_files(path)) for path in folder.glob("*.parquet")) == FILES + 2
     assert make_shards(library, folder) == FILES + 2
     done = take_in(library, folder)
     assert done.indexed == FILES + 1
@@ -178,7 +185,7 @@ def test_shards_of_a_space_that_is_not_here_are_refused(library: Library, tmp_pa
 def test_a_damaged_shard_is_named_and_takes_nothing_in(library: Library, tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "shards"
     make_shards(library, folder, at_once=100)
-    (path,) = shards_in(folder)
+    (path,) = folder.glob("*.parquet")
     whole = path.read_bytes()
     if damage == "cut":
         path.write_bytes(whole[: len(whole) // 2])
@@ -203,7 +210,7 @@ def test_a_shard_says_what_it_holds(library: Library, tmp_path: Path) -> None:
 
     folder = tmp_path / "shards"
     make_shards(library, folder, at_once=100)
-    (path,) = shards_in(folder)
+    (path,) = folder.glob("*.parquet")
     head = read_head(path)
     assert head.root == str(library.root)
     assert [space.name for space in head.spaces] == ["words"]
@@ -213,9 +220,42 @@ def test_a_shard_says_what_it_holds(library: Library, tmp_path: Path) -> None:
     assert np.frombuffer(row["vector_0"], "<f2").shape == (256,)
     assert next(row for row in rows if row["outcome"] == "quarantined")["error"]
     with pytest.raises(UsageError):
-        shards_in(tmp_path / "nowhere")
+        ShardFolder(tmp_path / "nowhere").names()
     with pytest.raises(CatalogError, match="lacks"):
         read_entries(path, {"vector_9": 1})
+
+
+@pytest.mark.parametrize("kind", ["s3", "sftp", "webdav"])
+def test_shards_lie_in_stores_as_in_folders(library: Library, tmp_path: Path, kind: str) -> None:
+    there, home = tmp_path / "there", library.settings.home
+    there.mkdir()
+    with ExitStack() as stack:
+        if kind == "s3":
+            bucket = stack.enter_context(s3_bucket())
+            bucket.profile(home)
+            root = f"s3://{bucket.name}"
+        else:
+            root = stack.enter_context((sftp_folder if kind == "sftp" else webdav_folder)(there, home))
+        with shard_place(library.settings, f"{root}/not yet/shards") as place:
+            assert place.names() == []
+            assert make_shards(library, place) == 0
+            assert len(place.names()) >= 2
+            assert list(place.workshop.iterdir()) == []  # nothing stays here
+            with place.fetched(place.names()[0]) as path:
+                held = len(read_files(path))
+            assert held > 0
+            assert make_shards(library, place) == FILES + 2  # all are known
+            done = take_in(library, place)
+        assert (done.indexed, done.quarantined) == (FILES + 1, 1)
+        if kind != "s3":
+            written = [path.suffix for path in there.rglob("*") if path.is_file()]
+            assert set(written) == {".parquet"}
+
+
+def test_where_nothing_can_be_written_no_shards_are_made(library: Library, tmp_path: Path) -> None:
+    for address, error in (("https://127.0.0.1:1/shards", StoreError), (str(library.root / "0.jpg"), UsageError)):
+        with pytest.raises(error), shard_place(library.settings, address):
+            pass
 
 
 def test_an_estimate_multiplies_a_sample(library: Library) -> None:
