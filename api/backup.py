@@ -18,6 +18,7 @@ from typing import IO, BinaryIO, cast
 import msgspec
 from msgspec import Struct
 
+from search import private_files
 from search.catalog import sources
 from search.catalog.database import Database
 from search.catalog.upkeep import backup, health
@@ -57,6 +58,7 @@ def pack(settings: Settings, database: Database, file: Path) -> Outcome:
     """Write a backup. It appears under its name only when it is complete. Raises CatalogError."""
     partial = file.with_name(f".{file.name}.partial")
     try:
+        private_files.make_file(partial)
         with tarfile.open(partial, "w") as archive, tempfile.TemporaryFile(dir=file.parent) as dump:
             manifest = msgspec.json.encode(Manifest(uploads=str(settings.uploads)))
             _add(archive, MANIFEST, manifest)

@@ -41,7 +41,9 @@ class Indexer:
         self._decoders = DecoderPool(settings, concurrency)
         self._language_model = open_language_model(settings) if settings.vision else None
         self._vision = open_vision(self._language_model, settings) if self._language_model else None
-        active_space(database, settings)  # a new catalogue has none yet: the first worker makes the starter
+        database.patiently(
+            lambda: active_space(database, settings)
+        )  # a new catalogue has none yet: the first worker makes the starter
 
     def worker(self) -> Worker:
         """A worker that decodes as many files at once as there are decoders."""

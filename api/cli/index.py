@@ -103,7 +103,7 @@ def index(
             run_beside(settings, database, places, options, stop)
             return
         added = [_add(database, settings, path, recursive, patterns, restore, profile) for path in paths]
-        if _is_anything_due(database):
+        if database.patiently(lambda: _is_anything_due(database), stop.is_set):
             if options.on:
                 work_on(settings, database, options, stop)
             else:
@@ -120,19 +120,24 @@ def _add(
     restore: bool,
     profile: str | None,
 ) -> SourceRecord:
-    outcome = add(database, settings, root, recursive, excludes=patterns, profile=profile)
+    outcome = database.patiently(lambda: add(database, settings, root, recursive, excludes=patterns, profile=profile))
     source = outcome.source
-    with database.write() as connection:
-        if restore or Path(root).is_file():  # who names a file asks for it
-            removals.restore(connection, source.id, os.fsencode(outcome.inside or source.root))
-        queue.free_source(connection, source.id)  # a scan over HTTP may have been paused
+
+    def free() -> None:
+        with database.write() as connection:
+            if restore or Path(root).is_file():  # who names a file asks for it
+                removals.restore(connection, source.id, os.fsencode(outcome.inside or source.root))
+            queue.free_source(connection, source.id)  # a scan over HTTP may have been paused
+
+    database.patiently(free)
     for merged in outcome.merged:
         click.echo(f"{printable(merged.root)} is inside {printable(source.root)} and is now part of it")
     if outcome.inside is None:
         _say_scan(source.root, database.patiently(partial(scan_source, database, source, settings)))
     else:
         click.echo(f"{printable(root)} is part of {printable(source.root)}, which is a source already")
-        _say_scan(root, scan_paths(database, source, settings, [os.fsencode(outcome.inside)]))
+        inside = [os.fsencode(outcome.inside)]
+        _say_scan(root, database.patiently(lambda: scan_paths(database, source, settings, inside)))
     return source
 
 
@@ -172,10 +177,13 @@ def _work(settings: Settings, database: Database, workers: int | None, stop: thr
 
 def _conclude(database: Database, added: Sequence[SourceRecord], stopped: bool) -> None:
     """Say how it ended. Raises MedleyError when nothing could be indexed."""
-    with database.read() as connection:
-        counts = assets.counts(connection)
-        failed = assets.failures(connection, limit=1_000_000)
-        scanned = [sources.get_source(connection, source.id) for source in added]
+
+    def read() -> tuple[Counts, list[AssetRecord], list[SourceRecord]]:
+        with database.read() as connection:
+            scanned = [sources.get_source(connection, source.id) for source in added]
+            return assets.counts(connection), assets.failures(connection, limit=1_000_000), scanned
+
+    counts, failed, scanned = database.patiently(read)
     _say_failures(failed)
     if stopped:
         click.echo(f"Stopped; {counts.pending} files are still pending, the next run continues with them.")

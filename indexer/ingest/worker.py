@@ -158,7 +158,7 @@ class Worker:
         finally:
             self._hand_back(pipeline)
             renewer.stop()
-        meter.tell(last=True)
+        patiently(lambda: meter.tell(last=True), stop.is_set)
         if pipeline.failure is not None:
             raise pipeline.failure
         return self._recorder.tally

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -22,8 +24,10 @@ from api.cli import COMMANDS, medley, run
 from api.cli.output import print_result
 from api.routes.search import RESULT_EXAMPLE
 from search.catalog import assets, queue, sources
+from search.catalog import database as database_module
 from search.catalog.database import Database
 from search.catalog.records import FoundFile
+from search.errors import CatalogLostError
 from search.results import SearchResult
 from search.settings import Settings
 
@@ -207,6 +211,40 @@ def test_a_folder_without_media_is_a_failure_that_says_so(medley_run: Run, tmp_p
     assert "no media files" in err
 
 
+def test_index_rides_out_a_lost_connection_at_any_of_its_steps(
+    medley_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every transaction of a run is lost once, in one run after the other: each ends as the undisturbed one."""
+    media = tmp_path / "media"
+    (media / "inner").mkdir(parents=True)
+    # Each run tries to add two: a folder, and one inside a source.
+    arguments = ("index", str(media), str(media / "inner"))
+    medley_run(*arguments)
+    undisturbed = medley_run(*arguments)
+    monkeypatch.setattr(database_module, "RETRY_SECONDS", 0.0)
+    begun = itertools.count()
+    lost: list[int] = []
+    victim = -1
+
+    def losing(way: Callable[[Database], Any]) -> Callable[[Database], Any]:
+        def transaction(database: Database) -> Any:
+            if next(begun) == victim:
+                lost.append(victim)
+                raise CatalogLostError("terminating connection due to administrator command")
+            return way(database)
+
+        return transaction
+
+    for name in ("read", "write"):
+        monkeypatch.setattr(Database, name, losing(getattr(Database, name)))
+    for victim in itertools.count():
+        begun = itertools.count()
+        assert medley_run(*arguments) == undisturbed
+        if victim not in lost:
+            break
+    assert len(lost) >= 8
+
+
 def test_a_folder_of_links_that_lead_out_says_where_they_lead(medley_run: Run, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "links").mkdir()
@@ -247,6 +285,7 @@ def test_a_backup_restores_into_an_empty_home_and_nowhere_else(
     database.close()
     file = tmp_path / "library.tar"
     assert medley_run("backup", str(file))[0] == 0
+    assert file.stat().st_mode & 0o077 == 0, "what a library holds is its owner's"
     assert medley_run("backup", str(file))[0] == 2, "a file that is there is not replaced"
     monkeypatch.setenv("MEDLEY_HOME", str(tmp_path / "another"))
     status, _, err = medley_run("restore", str(file))
