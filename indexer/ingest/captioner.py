@@ -20,11 +20,12 @@ from search.catalog import queue
 from search.catalog.captions import claim_without_caption, write_captions
 from search.catalog.database import Database
 from search.catalog.records import AssetRecord
-from search.errors import TransientMediaError
+from search.errors import MachineError, TransientMediaError
 from search.settings import Settings
 from search.spaces.inputs import ImageInput, Picture
 
 TOGETHER = 8  # images in one batch of the model: a lease must outlive it on a slow machine
+_LACKING_TIMES = 5  # as long as after so many failures: a machine lacks something for longer than a moment
 _INPUT = 0  # the only picture that is asked of the decoder
 _log = logging.getLogger(__name__)
 
@@ -72,17 +73,19 @@ class Captioner:
                     pictures[asset.id] = picture
             except TransientMediaError as error:
                 del captions[asset.id]
-                self._later(asset, str(error))
+                self._later(asset, error)
         if pictures:
             captions |= dict(zip(pictures, self._describer.captions(list(pictures.values())), strict=True))
         with self._database.write() as connection:
             write_captions(connection, queue.claims_of(claimed), captions)
         return len(claimed)
 
-    def _later(self, asset: AssetRecord, reason: str) -> None:
-        wait = retry_seconds(asset.attempts, self._settings.retry_seconds, 0.0)
+    def _later(self, asset: AssetRecord, error: TransientMediaError) -> None:
+        counts = not isinstance(error, MachineError)  # what the machine lacks says nothing of the file
+        times = asset.attempts if counts else _LACKING_TIMES
+        wait = retry_seconds(times, self._settings.retry_seconds, 0.0)
         with self._database.write() as connection:
-            queue.retry_later(connection, queue.claims_of([asset]), asset.id, reason, wait)
+            queue.retry_later(connection, queue.claims_of([asset]), asset.id, str(error), wait, counts=counts)
 
     def _picture(self, asset: AssetRecord) -> Picture | None:
         """None where the file holds no picture any more. Raises TransientMediaError."""

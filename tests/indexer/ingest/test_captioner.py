@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 from support.library import Library
 
-from indexer.decoding.decoder import DecoderPool
+from indexer.decoding.decoder import DecoderPool, Items
+from indexer.decoding.items import DecodeRequest
+from indexer.ingest.captioner import Captioner
 from indexer.ingest.worker import Worker
 from search.catalog.database import Database
-from search.errors import LanguageModelError
+from search.errors import LanguageModelError, MachineError, TransientMediaError
 from search.settings import Settings
 from search.spaces.inputs import ImageInput, Picture
 
@@ -90,3 +92,21 @@ def test_a_file_that_is_gone_is_tried_again_later(library: Library) -> None:
     worker = Worker.here(library.settings, library.database, lambda: spaces, library.pool.decode, describer=describer)
     worker.run(threading.Event(), until_idle=True)
     assert (captions(library), describer.asked) == ({b"one.png": None}, [])
+
+
+@pytest.mark.parametrize(("error", "attempts"), [(MachineError("no memory"), 0), (TransientMediaError("not now"), 1)])
+def test_what_the_machine_lacks_takes_no_image_its_caption(
+    library: Library, error: TransientMediaError, attempts: int
+) -> None:
+    Image.new("RGB", (64, 48), "red").save(library.root / "one.png")
+    library.index()
+
+    def decode(_request: DecodeRequest) -> Items:
+        raise error
+        yield
+
+    describer = ColourDescriber()
+    assert Captioner(library.settings, library.database, describer, decode, "someone").caption_some() == 1
+    (asset,) = library.all().values()
+    assert (asset.status, asset.caption, asset.attempts) == ("indexed", None, attempts)
+    assert describer.asked == []
