@@ -54,9 +54,10 @@ KNOTS = 12
 PRECISION = 0.87
 ENDING_LEAST = (0.02, 0.04, 0.07, 0.1, 0.15, 0.2)  # what the end of a list is chosen from
 ENDING_SHARE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
-REFUSED = 0.81  # of questions about what is not there: 0.8 is promised
+REFUSED = 0.8  # of questions about what is not there, as promised; counted among those about the same world
 _RIDGE = 1e-2  # on standardised features
-_TABLE_RIDGE = 0.5  # on a table's values
+_TABLE_RIDGE = 0.5  # on how far a table's values are from a plane
+_PLANE_RIDGE = 1e-3
 # Knots of the tables: shares of all scores, numbers of words, decimal logarithms of partition sizes.
 _SCORE_SHARES = (0.02, 0.25, 0.5, 0.75, 0.9, 0.98)
 _TERM_KNOTS = (1.0, 2.0, 4.0, 8.0)
@@ -102,10 +103,12 @@ def fit_to(made: Sequence[Trial], fingerprint: str, example_curves: Mapping[str,
     present = np.array([trial.present for trial in answered])
     best = np.array([ranked[0][1] for ranked in lists])
     right = np.array([trial.asset_truth[ranked[0][0]] == 1 for trial, ranked in zip(answered, lists, strict=True)])
+    # What is of another world is easier to refuse, and would hide how hard the rest is.
+    same_world = np.array([trial.sort != "elsewhere" for trial in answered])
     return structs.replace(
         honest,
         threshold=confident_threshold(best, right),
-        matching=matching_threshold(best, present),
+        matching=matching_threshold(best[same_world], present[same_world]),
         ending=best_ending([(trial, ranked) for trial, ranked in zip(answered, lists, strict=True) if trial.present]),
         record={"trials": len(made), "candidates": len(evidence), "recipe": "training/calibration.py"},
     )
@@ -243,19 +246,29 @@ def fit_curve(name: str, features: np.ndarray, truth: np.ndarray) -> Curve:
 
 
 def fit_table(features: np.ndarray, truth: np.ndarray) -> Curve:
-    """A table over score, words and size, and what the best of many is worth less, from `(n, 8)` features."""
+    """A table over score, words and size, and what the best of many is worth less, from `(n, 9)` features.
+
+    Values are drawn towards a plane over all of them, not towards zero: of a large library's many pictures only those
+    with high scores are looked at, and low scores that nobody saw must not count as even odds.
+    """
     scores = tuple(np.quantile(features[:, 0], _SCORE_SHARES).tolist())
     cells = (
         shares(features[:, 3], _SIZE_KNOTS)[:, :, None, None]
         * shares(features[:, _LINEAR], _TERM_KNOTS)[:, None, :, None]
         * shares(features[:, 0], scores)[:, None, None, :]
     )
-    columns = np.column_stack([cells.reshape(len(truth), -1), features[:, 7]])
-    weights = newton(columns, truth, np.full(columns.shape[1], _TABLE_RIDGE))
-    values = np.maximum.accumulate(weights[:-1].reshape(cells.shape[1:]), axis=-1)
+    shape, seen = cells.shape[1:], cells.reshape(len(truth), -1)
+    at = np.meshgrid(_SIZE_KNOTS, np.log(_TERM_KNOTS), scores, indexing="ij")
+    plane = np.column_stack([np.ones(seen.shape[1]), *(knots.ravel() for knots in at)])
+    columns = np.column_stack([seen, features[:, 7], seen @ plane])
+    ridge = np.repeat([_TABLE_RIDGE, _PLANE_RIDGE], [seen.shape[1] + 1, plane.shape[1]])
+    values, (best_of, *slopes) = np.split(newton(columns, truth, ridge), [seen.shape[1]])
+    lines = (values + plane @ slopes).reshape(-1, len(scores))
+    weights = (seen.sum(axis=0) + _TABLE_RIDGE).reshape(lines.shape)
+    rising = np.array([isotonic(line, weight) for line, weight in zip(lines, weights, strict=True)])
     return Curve(
-        table=Table(scores=scores, terms=_TERM_KNOTS, log_sizes=_SIZE_KNOTS, values=_nested(values)),
-        best_of=min(0.0, float(weights[-1])),
+        table=Table(scores=scores, terms=_TERM_KNOTS, log_sizes=_SIZE_KNOTS, values=_nested(rising.reshape(shape))),
+        best_of=min(0.0, float(best_of)),
     )
 
 
@@ -339,24 +352,29 @@ def best_hits(made: Sequence[Trial], calibration: Calibration) -> tuple[np.ndarr
     return np.array(relevances), np.array(truths, float), np.array(present, bool)
 
 
+def isotonic(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """`(n,)` values and weights -> the nearest `(n,)` that never fall (pool adjacent violators)."""
+    pools: list[tuple[float, float, int]] = []
+    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
+        count = 1
+        while pools and pools[-1][0] >= value:
+            other, other_weight, others = pools.pop()
+            value = (other * other_weight + value * weight) / (other_weight + weight)
+            weight, count = weight + other_weight, count + others
+        pools.append((value, weight, count))
+    return np.repeat([value for value, _, _ in pools], [count for _, _, count in pools])
+
+
 def rising_map(evidence: np.ndarray, truth: np.ndarray) -> tuple[tuple[float, float], ...]:
     """Isotonic regression of `(n,)` truth on evidence (pool adjacent violators), as few, strictly rising knots."""
     order = np.argsort(evidence, kind="stable")
     groups = np.array_split(order, min(len(order), 40))
-    blocks = [[float(truth[group].mean()), float(len(group)), float(evidence[group].mean())] for group in groups]
-    pooled: list[list[float]] = []
-    for block in blocks:
-        pooled.append(block)
-        while len(pooled) > 1 and pooled[-2][0] >= pooled[-1][0]:
-            value, count, place = pooled.pop()
-            before = pooled[-1]
-            total = before[1] + count
-            pooled[-1] = [
-                (before[0] * before[1] + value * count) / total,
-                total,
-                (before[2] * before[1] + place * count) / total,
-            ]
-    knots = [(place, value) for value, _, place in pooled if 0 < place < 1]
+    counts = np.array([len(group) for group in groups], dtype=float)
+    places = np.array([evidence[group].mean() for group in groups])
+    values = isotonic(np.array([truth[group].mean() for group in groups]), counts)
+    pools = [values == value for value in np.unique(values)]
+    knots = [(float(np.average(places[pool], weights=counts[pool])), float(values[pool][0])) for pool in pools]
+    knots = [(place, value) for place, value in knots if 0 < place < 1]
     if len(knots) > KNOTS:
         knots = [knots[place] for place in np.unique(np.linspace(0, len(knots) - 1, KNOTS).astype(int))]
     rising = [(0.0, 0.0)]

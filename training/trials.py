@@ -269,6 +269,7 @@ def _dense(
     terms: int,
     left: np.ndarray,
 ) -> Iterator[CandidateList]:
+    senses = Counter(Signal(signal).sense for signal in library.signals[left])
     for signal, vector in vectors.items():
         places = np.flatnonzero((library.signals == signal) & left)
         if not len(places):
@@ -279,7 +280,7 @@ def _dense(
             signal=signal,
             evidence=Evidence.DENSE,
             candidates=tuple(_candidate(library, places[place], float(scores[place]), coverage) for place in best),
-            background=Background.of(scores[:SAMPLE], len(places)),
+            background=Background.of(scores[:SAMPLE], senses[signal.sense]),
             terms=terms,
             complete=len(places) <= DEPTH,
         )

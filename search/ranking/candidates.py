@@ -24,13 +24,13 @@ class Evidence(StrEnum):
 class Background(Struct, frozen=True):
     """How one query scores against the library at large: the yardstick for calibration."""
 
-    size: int  # segments in the partition
+    size: int  # segments that the query's scores are judged among: of words, of the signal; else of the sense
     mean: float
     deviation: float
 
     @classmethod
     def of(cls, scores: np.ndarray, size: int) -> Background:
-        """From the query's scores `(n,)` over a sample of a partition of `size` segments."""
+        """From the query's scores `(n,)` over a sample of a partition, judged among `size` segments."""
         if not len(scores):
             return cls(size, 0.0, 0.0)
         return cls(size, float(np.mean(scores)), float(np.std(scores)))

@@ -153,13 +153,11 @@ class Retriever:
         ]
 
     def size(self, signal: Signal) -> int:
-        """How many segments a signal's scores are judged among.
+        """How many segments a signal's scores are judged among: all of its sense, for a query looks for one among all.
 
-        Pages of documents are pictures among the others: five of them beside a thousand photos are few.
+        Ten frames beside a thousand photos are not a library of ten pictures.
         """
-        partitions = self._follower.partitions
-        beside = (signal,) if signal.encoder is signal else (signal, signal.encoder)
-        return sum(len(partitions[beside_signal]) for beside_signal in beside if beside_signal in partitions)
+        return sum(len(held) for other, held in self._follower.partitions.items() if other.sense is signal.sense)
 
     def _embed(self, parts: Sequence[Part]) -> list[Mapping[Signal, np.ndarray]]:
         """Each part's vector per signal; texts go through the encoder together."""

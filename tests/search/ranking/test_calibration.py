@@ -31,6 +31,7 @@ from training.calibration import (
     evened,
     fit_line,
     fit_table,
+    isotonic,
     matching_threshold,
     rising_map,
     weight_of_together,
@@ -275,6 +276,31 @@ def test_a_table_learns_that_a_score_means_different_things_for_a_word_and_a_sen
         said = probability(table.at(np.array([where - 0.1, where, where + 0.1]), words, 100))
         assert said == pytest.approx(probability(np.array([-2.0, 0.0, 2.0])), abs=0.08)
     assert np.all(np.diff(table.at(np.linspace(-0.5, 1.2, 50), 3, 10**6)) >= 0)
+
+
+def test_a_table_says_little_of_low_scores_that_large_libraries_never_show() -> None:
+    random = np.random.default_rng(6)
+    sizes = random.choice([1.3, 3.5], 20_000)
+    large = sizes == 3.5
+    scores = np.where(large, random.uniform(0.35, 0.6, 20_000), random.uniform(0, 0.6, 20_000))
+    truth = (random.random(20_000) < probability(20 * (scores - np.where(large, 0.5, 0.3)))).astype(float)
+    nothing = np.zeros(20_000)
+    features = np.column_stack([scores, *[nothing] * 2, sizes, *[nothing] * 4, nothing + 4])
+    table = fit_table(features, truth).table
+    assert table is not None
+    said = probability(table.at(np.array([0.0, 0.4, 0.5]), 4, round(10**3.5)))
+    assert said == pytest.approx([0.0, 0.12, 0.5], abs=0.06)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-9, 9), st.floats(0.1, 100)), min_size=1, max_size=20),
+)
+def test_rising_values_keep_the_mean_and_change_nothing_that_rises(points: list[tuple[float, float]]) -> None:
+    values, weights = np.array(points).T
+    rising = isotonic(values, weights)
+    assert np.all(np.diff(rising) >= 0)
+    assert np.average(rising, weights=weights) == pytest.approx(np.average(values, weights=weights), abs=1e-9)
+    assert isotonic(np.sort(values), weights) == pytest.approx(np.sort(values))
 
 
 def test_a_table_is_linear_between_its_knots_in_every_direction() -> None:
