@@ -2,10 +2,10 @@
 
 A cosine means nothing by itself: 0.3 is much between a sentence and a picture and little between two
 sentences, and the best of a million is higher than the best of a hundred by chance alone. A `Curve`
-turns a score, the partition's size and, where there are words, how many of the query's words a passage holds
-into log-odds; `training/calibration.py` fits the curves. The size is the library's size now, so calibration
-moves with the library as it grows. Spaces that nobody fitted
-are judged by how far a score stands out from the query's own background in the partition.
+turns a score, the number of segments around it and, where there are words, how many of the query's words a
+passage holds into log-odds; `training/calibration.py` fits the curves. The size is the library's
+size now, so calibration moves with the library as it grows. Spaces that nobody fitted are judged by how far a
+score stands out from the query's own background in the partition.
 
 Knows no database, no index and no model.
 """
@@ -35,7 +35,7 @@ _COPY = 0.97  # cosine from which a picture or a sound is the same again, resize
 
 
 class Table(Struct, frozen=True, kw_only=True):
-    """Log-odds by score, number of words asked for, and size of the partition; linear between the knots.
+    """Log-odds by score, number of words asked for, and number of segments; linear between the knots.
 
     Scores of relevant and of irrelevant pictures are spread differently for one word ("snow"), a few words and a
     sentence, and differently in libraries of ten and of thousands. No one slope says that; a table does.
@@ -43,7 +43,7 @@ class Table(Struct, frozen=True, kw_only=True):
 
     scores: tuple[float, ...]  # knots, rising; at least two
     terms: tuple[float, ...]  # numbers of words, rising
-    log_sizes: tuple[float, ...]  # decimal logarithms of partition sizes, rising
+    log_sizes: tuple[float, ...]  # decimal logarithms of the background's sizes, rising
     values: tuple[tuple[tuple[float, ...], ...], ...]  # (log_sizes, terms, scores), rising along the last
 
     def at(self, scores: np.ndarray, terms: int, size: int) -> np.ndarray:
@@ -85,7 +85,7 @@ class Curve(Struct, frozen=True, kw_only=True):
     mentioned: float = 0.0  # <= 0: when "all of them" is a single word: saying it is not yet being about it
     best_of: float = 0.0  # <= 0: per factor e in the number of the asset's segments that could have been its best
     log_terms: float = 0.0  # per factor e in the number of words asked for
-    log_size: float = 0.0  # per factor of ten in the partition's size
+    log_size: float = 0.0  # per factor of ten in the background's size
     sizes: tuple[float, float] = (1.0, 1000.0)  # that it was fitted on; others count as the nearest of these
 
 

@@ -64,6 +64,17 @@ def test_pages_follow_each_other_without_repeating_or_skipping(library: WordLibr
     assert relevances == sorted(relevances, reverse=True)
 
 
+def test_a_few_frames_are_judged_among_all_pictures_and_not_among_what_is_said(
+    library: WordLibrary, engine: SearchEngine
+) -> None:
+    fill(library, 40)
+    library.add("/media/film", "video", [(Signal.FRAME, "a red car", 0.0, 5.0), (Signal.SPEECH, "a dog", 0.0, 5.0)])
+    engine.catch_up()
+    size = engine.active_space.retriever.size
+    assert size(Signal.FRAME) == size(Signal.IMAGE) == 21
+    assert size(Signal.SPEECH) == 21
+
+
 def test_no_asset_comes_twice_and_none_is_skipped_while_files_come_and_go(
     library: WordLibrary, engine: SearchEngine
 ) -> None:
