@@ -62,7 +62,7 @@ check: setup-dev ## what CI runs: format, lint, types, dependencies, tests
 check-page: ## the types in the page's JSDoc, by TypeScript from the npm registry (needs npm; CI runs it)
 	npx --yes --package typescript@5.9 tsc --project jsconfig.json
 
-chaos: setup-dev ## kill, freeze, cut, damage and flood a Medley of its own on this machine (about 40 minutes); prints a table
+chaos: setup-dev ## kill, freeze, cut, damage and flood a Medley of its own on this machine (12 to 40 minutes); prints a table
 	PYTHONPATH=.:tests $(BIN)/python -m chaos
 
 format: setup-dev ## format and mend what can be mended

@@ -125,13 +125,15 @@ async function run(parameters, text) {
     if (mine !== turn) return;
     remember(text);
     const browsing = !result.query.parts.length;
+    // Before the rows, which are as wide as it leaves them.
+    await timeline.show(browsing ? result.query.filters.where || "" : null, (month) => address.go("search", address.changed({ until: month })));
+    if (mine !== turn) return;
     grid.clear(browsing);
     unlikely.clear(false);
     state = { ask, cursor: result.next_cursor, hits: [] };
     add(result);
     say(...(wanted.lost ? ["A file to search by is no longer here. "] : []), ...summary(result, parameters, browsing));
     await welcome(mine, result, parameters, browsing);
-    await timeline.show(browsing ? result.query.filters.where || "" : null, (month) => address.go("search", address.changed({ until: month })));
     timeline.mark();
   } catch (error) {
     if (mine !== turn) return;

@@ -182,15 +182,17 @@ def test_it_paints_soon(page: Page) -> None:
     assert paint < 5 * FIRST_PAINT_BUDGET_MS
 
 
-def test_nothing_jumps_while_results_come_in(page: Page, world: World) -> None:
+@pytest.mark.parametrize("view", ["search?q=red", "search"])
+def test_nothing_jumps_while_results_come_in(page: Page, world: World, view: str) -> None:
     for number in range(40):
         world.picture(f"many/{number}.jpg", "red")
     page.add_init_script(
         "window.shift = 0; new PerformanceObserver(list => list.getEntries().forEach(entry => {"
         " if (!entry.hadRecentInput) window.shift += entry.value; })).observe({type: 'layout-shift', buffered: true});"
     )
-    page.goto("/#/search?q=red")
+    page.goto(f"/#/{view}")
     expect(page.locator("#hits .tile img").first).to_be_visible()
+    expect(page.locator("#hits[aria-busy]")).to_have_count(0)
     page.wait_for_function(
         "() => [...document.querySelectorAll('#hits img')].slice(0, 6).every(image => image.complete)"
     )
