@@ -181,24 +181,25 @@ class Answerer:
 
     def _sights(self, plan: QuestionPlan, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]) -> list[Sentence]:
         """Pictures and sounds that match. Not for questions about words: those a picture can't answer."""
-        looks = self._looker is not None and asks_to_look(plan.question)
+        asked_to_look = asks_to_look(plan.question)
+        looker = self._looker if asked_to_look else None
         of_words = plan.want in (AnswerType.SPOKEN, AnswerType.WRITTEN, AnswerType.MOMENT) or plan.want.is_fact
-        if of_words or (plan.expects in _NEVER_SEEN and not looks):
+        if of_words or (plan.expects in _NEVER_SEEN and not looker):
             return []
-        asked = looks or plan.want in (AnswerType.SEEN, AnswerType.HEARD)
+        asked = looker or plan.want in (AnswerType.SEEN, AnswerType.HEARD)
         least = FAINTLY_SEEN if asked else SURELY_SEEN
         senses = {signal.sense for signal in plan.only} or (
-            {Sense.SEEN} if asks_to_look(plan.question) else {Sense.SEEN, Sense.HEARD}
+            {Sense.SEEN} if asked_to_look else {Sense.SEEN, Sense.HEARD}
         )
         seen = [hit for hit in hits if hit.relevance >= least and hit.moments and hit.moments[0].signal.sense in senses]
         shown = extractive_answers.sure_or_near(seen)[: extractive_answers.MAX_SENTENCES]
-        if self._looker and looks:
+        if looker:
             with tracing.span("look at pictures", pictures=len(shown)):
-                looked = self._looker.impressions(plan.question, shown)
+                looked = looker.impressions(plan.question, shown)
             if any(looked):
                 return extractive_answers.from_looks(list(zip(shown, looked, strict=True)))
         described = list(zip(shown, self._impressions(shown, vectors), strict=True))
-        return extractive_answers.from_sights(described, asks_to_look(plan.question))
+        return extractive_answers.from_sights(described, asked_to_look)
 
     def _impressions(self, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]) -> list[str]:
         """What each hit's picture seems to show; "" where the model can't tell."""
