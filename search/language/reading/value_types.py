@@ -117,6 +117,14 @@ _PRICE = re.compile(
     rf"{_CURRENCY} ?\d|\d ?{_CURRENCY}|\w+ {_CURRENCY}\b|\b\d+[.,]\d\d\b|\bfree\b|\bgratis\b|\bgratuit\b"
     r"|\b(?:entry|ticket|price|total|cost|costs|fee|rent)\b\D{0,20}\d"
 )
+# "How much sugar", but neither "how much is" nor "how much tax".
+_MEASURED = re.compile(
+    r"\b(?:how much|wie ?viele?|combien d[eu']|cuant[oa]) ?(?!(?:is|are|was|were|do|does|did|can|could|should|would|will|has|have"
+    r"|had|for|the|per|more|less|extra|money|tax|vat|tips?|discount|refund|interest|salary|credit|cash|change|commission"
+    r"|ist|sind|war|kann|soll|hat|habe|geld|steuer|trinkgeld|rabatt|zins|gehalt|argent|tva|pourboire|remise|temps|es|son"
+    r"|fue|hay|dinero|iva|propina|descuento|tiempo|time|zeit)\b)[a-z]{3,}"
+)
+_AMOUNT = re.compile(r"\b\d+[.,]\d\d\b(?! ?(?:[a-z]|%|°))")  # as prices are written, and no unit after it
 _PRICED = re.compile(rf"{_CURRENCY} ?\d[\d.,']*|\d[\d.,']* ?{_CURRENCY}\b")
 _DURATION = re.compile(
     r"\b(?:seconds?|minutes?|min|hours?|days?|nights?|weeks?|months?|years?|sekunden?|minuten?|stunden?|tage?n?|wochen?|jahre?n?"
@@ -180,7 +188,9 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
         case ValueType.COUNT:
             return _counts(_PRICED.sub(" ", text), question)
         case ValueType.NUMBER:
-            return _counts(text, question)
+            # Sugar is not measured in francs.
+            measured = _MEASURED.search(plain(question))
+            return _counts(_AMOUNT.sub(" ", _PRICED.sub(" ", text)) if measured else text, question)
         case ValueType.PERSON:
             # "Date 26/06/2027": what stands alone beside a number is its label, and no name.
             labelled = re.search(r"\d", text) and len(re.findall(r"[a-z]{2,}", text)) <= 1
