@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from search.language.reading.reader import encode
 from search.spaces.weights import MINILM, MINILM_TOKENIZER
+from training.precision import autocast
 from training.reader_network import ADAPTED, FIRST_ADAPTED, ReaderNetwork
 from training.reading import templates
 from training.reading.captions import read_captions
@@ -99,7 +100,7 @@ def train(
             share = min(1.0, (time.monotonic() - began) / (60 * minutes))
             for group in optimiser.param_groups:
                 group["lr"] = RATE * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * float(np.cos(np.pi * share)))
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast():
                 scores = network(*inputs, most(lessons)).float()
             loss = functional.cross_entropy(scores, wanted)
             optimiser.zero_grad()

@@ -19,6 +19,7 @@ from search.spaces.image_head import DIMENSION, ImageHead
 from search.spaces.weights import PRIOR, shipped
 from training.contrastive_loss import alike, contrastive
 from training.photos import SENTENCES, Photo, read_bank, sentence_vectors
+from training.precision import autocast
 from training.trainable_blocks import Tail
 
 SEED = 0
@@ -95,7 +96,7 @@ class Learner:
         `extra` is added to the loss. Gives the contrastive part.
         """
         shares = torch.eye(len(rows)) if shares is None else shares
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             vectors = self.projection.head(*features, self._classes).float()
         sentences = self._words.own[rows]
         sentences = functional.normalize(sentences + TEXT_NOISE * torch.randn_like(sentences), dim=2)

@@ -16,6 +16,7 @@ from torch.nn import functional
 from search.spaces.image_head import DIMENSION
 from search.spaces.text import e5, minilm
 from search.spaces.weights import IMAGE, shipped
+from training.precision import autocast
 from training.vocabulary import Entries
 from training.word_texts import SHARE, Texts
 
@@ -108,7 +109,7 @@ class _Map(nn.Module):
         nn.init.zeros_(self.narrow.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=torch.is_grad_enabled()):
+        with autocast(torch.is_grad_enabled()):
             wide = self.widen(x)
             learned: Tensor = self.map(x) + self.narrow(wide * torch.sigmoid(1.702 * wide))
         return learned.float()
