@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -121,6 +123,19 @@ def test_every_file_is_applied_or_named_as_optional() -> None:
     assert applied <= files
     for name in files - applied:
         assert name in kustomization, f"{name} is neither applied nor named"
+
+
+def test_kustomize_renders_what_it_applies() -> None:
+    """As `kubectl apply --kustomize deploy/kubernetes` would send it."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is not installed")
+    rendered = subprocess.run([kubectl, "kustomize", str(FOLDER)], capture_output=True, check=True, text=True).stdout
+    applied = list(yaml.safe_load_all(rendered))
+    assert {document["kind"] for document in applied} >= {"ConfigMap", "Deployment", "Job", "Service", "StatefulSet"}
+    for document in applied:
+        if document["kind"] not in OWN_SCHEMA:
+            kubernetes_validate.validate(document, VERSION, strict=True)
 
 
 @pytest.mark.parametrize("patch", PATCHES)
