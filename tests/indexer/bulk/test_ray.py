@@ -15,6 +15,7 @@ from support.bulk_world import GatheredFleet, broken_spaces, slow_word_spaces, w
 from support.library import Library
 from support.paths import ROOT, SUPPORT
 from support.pictures import BLUE, GREEN, RED, save_coloured
+from support.ray_cluster import RayCluster
 from support.waiting import until
 
 from indexer.bulk.cluster import Block
@@ -37,7 +38,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-SMALL = {"object_store_memory": 100 * 1024**2, "include_dashboard": False}
 FILES = 60
 NOWHERE = "ray://127.0.0.1:1"
 
@@ -49,33 +49,31 @@ def machines_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def running(machines_home: Path) -> Iterator[Any]:
-    """A cluster whose head has no cores, so that only the nodes that a test adds do the work."""
-    from ray.cluster_utils import Cluster
-
+def running(machines_home: Path) -> Iterator[RayCluster]:
+    """A cluster whose head has no cores, so that only the machines that a test adds do the work."""
     ray: Any = pytest.importorskip("ray")
     before = dict(os.environ)
     os.environ.update(
         RAY_USAGE_STATS_ENABLED="0",
         PYTHONPATH=f"{ROOT}:{SUPPORT.parent}",  # what Ray's workers import
         OMP_NUM_THREADS="1",
+        RAY_worker_niceness="0",  # of 15 by default: beside the other tests, a machine would not be up in time
         MEDLEY_HOME=str(machines_home),
     )
-    cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **SMALL})
+    cluster = RayCluster()
     ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     yield cluster
     ray.shutdown()
-    cluster.shutdown()
+    cluster.close()
     os.environ.clear()
     os.environ.update(before)
 
 
 @pytest.fixture
-def machines(running: Any) -> Iterator[Any]:
+def machines(running: RayCluster) -> Iterator[RayCluster]:
     """The cluster, without machines at first and afterwards."""
     yield running
-    for node in list(running.worker_nodes):
-        running.remove_node(node, allow_graceful=False)
+    running.kill_all()
 
 
 @pytest.fixture
@@ -124,11 +122,11 @@ def test_an_address_where_nothing_answers_is_said() -> None:
 
 
 def test_a_machine_is_killed_in_the_middle_and_nothing_is_lost_or_doubled(
-    library: Library, machines: Any, tmp_path: Path, migrated_sqlite: Path
+    library: Library, machines: RayCluster, tmp_path: Path, migrated_sqlite: Path
 ) -> None:
     fill(library)
-    machines.add_node(num_cpus=1, **SMALL)
-    doomed = machines.add_node(num_cpus=1, **SMALL)
+    machines.add(cores=1)
+    doomed = machines.add(cores=1)
     share = Share(cores=1, open_space=slow_word_spaces)
     with opened_fleet(library.settings, library.database, "ray", share) as opened:
         fleet = GatheredFleet(opened, 2)
@@ -136,7 +134,7 @@ def test_a_machine_is_killed_in_the_middle_and_nothing_is_lost_or_doubled(
 
         def kill() -> None:
             until(lambda: fleet.complete and library.counts().indexed >= 8, seconds=400)
-            machines.remove_node(doomed, allow_graceful=False)
+            machines.kill(doomed)
             killed.set()
 
         thread = threading.Thread(target=kill)
@@ -151,11 +149,11 @@ def test_a_machine_is_killed_in_the_middle_and_nothing_is_lost_or_doubled(
 
 
 def test_encoders_have_actors_of_their_own(
-    library: Library, machines: Any, tmp_path: Path, migrated_sqlite: Path
+    library: Library, machines: RayCluster, tmp_path: Path, migrated_sqlite: Path
 ) -> None:
     """As on machines with GPUs: decoding actors send batches, and get the same vectors."""
     fill(library, 12)
-    machines.add_node(num_cpus=2, **SMALL)
+    machines.add(cores=2)
     share = Share(cores=1, encoders=1, open_space=word_spaces)
     with opened_fleet(library.settings, library.database, "ray", share) as fleet:
         run_on(fleet, library.settings, library.database, threading.Event())
@@ -163,7 +161,7 @@ def test_encoders_have_actors_of_their_own(
 
 
 def test_files_in_a_bucket_are_fetched_by_the_nodes(
-    library: Library, machines: Any, machines_home: Path, home: Path
+    library: Library, machines: RayCluster, machines_home: Path, home: Path
 ) -> None:
     """Each machine has the credentials in its own home; neither they nor the catalogue's address travel."""
     pytest.importorskip("boto3", reason="S3 needs the extra `s3`")
@@ -175,7 +173,7 @@ def test_files_in_a_bucket_are_fetched_by_the_nodes(
         bucket.profile(machines_home)
         for path in library.root.iterdir():
             bucket.put(f"photos/{path.name}", path.read_bytes())
-        machines.add_node(num_cpus=1, **SMALL)
+        machines.add(cores=1)
         with library.database.write() as connection:
             source = sources.add_source(connection, "s3://bulk/photos")
             sources.delete_source(connection, library.source.id)
@@ -190,9 +188,9 @@ def test_files_in_a_bucket_are_fetched_by_the_nodes(
         }
 
 
-def test_a_machine_without_the_weights_ends_the_job_with_the_reason(library: Library, machines: Any) -> None:
+def test_a_machine_without_the_weights_ends_the_job_with_the_reason(library: Library, machines: RayCluster) -> None:
     fill(library, 2)
-    machines.add_node(num_cpus=1, **SMALL)
+    machines.add(cores=1)
     share = Share(cores=1, open_space=broken_spaces)
     with (
         pytest.raises(MedleyError, match="weights of this space are not here"),
