@@ -121,22 +121,37 @@ class Clock:
     """From the first file that is done to the last: not the start of processes, nor the loading of models."""
 
     def __init__(self) -> None:
-        self.first: tuple[float, int] | None = None
-        self.last = (0.0, 0)
+        self.first: tuple[float, float, int] | None = None
+        self.last = (0.0, 0.0, 0)
 
     def __call__(self, told: Any) -> None:
         """A worker's progress."""
         done = told.tally.indexed
-        if done and self.first is None:
-            self.first = time.perf_counter(), done
-        if done != self.last[1]:
-            self.last = time.perf_counter(), done
+        if done != self.last[2]:
+            self.last = time.perf_counter(), family_seconds(), done
+            self.first = self.first or self.last
 
     @property
     def rate(self) -> float:
         """Files a second."""
         assert self.first is not None
-        return (self.last[1] - self.first[1]) / (self.last[0] - self.first[0])
+        return (self.last[2] - self.first[2]) / (self.last[0] - self.first[0])
+
+    @property
+    def processor_seconds(self) -> float:
+        """Of this process and all that it started, for each file: what other programs beside it change little."""
+        assert self.first is not None
+        return (self.last[1] - self.first[1]) / (self.last[2] - self.first[2])
+
+
+def family_seconds() -> float:
+    """Processor time of this process and of those it started, and they, those that have ended included."""
+    me = psutil.Process()
+    seconds = 0.0
+    for process in (me, *me.children(recursive=True)):
+        with suppress(psutil.Error):
+            seconds += sum(process.cpu_times()[:4])  # user and system; of its own and of children that have ended
+    return seconds
 
 
 def scale(files: int, milliseconds: float, counts: Sequence[int], cores: int) -> None:
@@ -207,7 +222,7 @@ def overhead(photos: Path, count: int, rounds: int, on: str | None) -> None:
         settings = Settings.load(
             {}, home=folder, settle_seconds=0, speech=False, sound=False, ocr=False, decode_processes=os.cpu_count()
         )
-        rates: dict[str, list[float]] = {"worker": [], "bulk": []}
+        clocks: dict[str, list[Clock]] = {"worker": [], "bulk": []}
         for number in range(rounds + 1):  # the first one warms the page cache up
             for kind, run in (("worker", _by_worker), ("bulk", _by_fleet(on))):
                 with library(folder) as database:
@@ -216,10 +231,13 @@ def overhead(photos: Path, count: int, rounds: int, on: str | None) -> None:
                     clock = Clock()
                     run(settings, database, clock)
                 if number:
-                    rates[kind].append(clock.rate)
-                    print(f"{kind:7} {clock.rate:7.2f} files/s", flush=True)
-        worker, bulk = (statistics.median(rates[kind]) for kind in ("worker", "bulk"))
+                    clocks[kind].append(clock)
+                    spent = f"{1e3 * clock.processor_seconds:7.1f} ms of processor a file"
+                    print(f"{kind:7} {clock.rate:7.2f} files/s, {spent}", flush=True)
+        worker, bulk = (statistics.median(clock.rate for clock in clocks[kind]) for kind in clocks)
         print(f"worker {worker:.2f}, bulk {bulk:.2f} files/s (medians of {rounds}): overhead {worker / bulk - 1:+.1%}")
+        worker, bulk = (statistics.median(clock.processor_seconds for clock in clocks[kind]) for kind in clocks)
+        print(f"processor a file {1e3 * worker:.1f} and {1e3 * bulk:.1f} ms: overhead {bulk / worker - 1:+.1%}")
 
 
 def _by_worker(settings: Settings, database: Database, clock: Clock) -> None:
