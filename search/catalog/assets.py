@@ -9,7 +9,22 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
-from sqlalchemy import Connection, and_, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    TextClause,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from search.catalog.models import asset
 from search.catalog.records import AssetRecord, Counts, FoundFile, SyncCounts
@@ -105,10 +120,25 @@ def files_of(connection: Connection, source_id: int, paths: Sequence[bytes]) -> 
     known: dict[bytes, AssetRecord] = {}
     for chunk in in_chunks(paths, _CHUNK):
         # Locked in the order of ids, as everywhere: two scans can't wait for each other.
-        statement = select(asset).where(asset.c.source_id == source_id, asset.c.path_bytes.in_(chunk))
-        for row in connection.execute(statement.order_by(asset.c.id).with_for_update()):
-            known[row.path_bytes] = AssetRecord(*row)
-    return known
+        statement = select(asset).where(_at_paths(connection, source_id, chunk))
+        records = (AssetRecord(*row) for row in connection.execute(statement.order_by(asset.c.id).with_for_update()))
+        known |= {record.path_bytes: record for record in records}
+    # One that moved while its lock was waited for is elsewhere now.
+    return {path: known[path] for path in paths if path in known}
+
+
+def _at_paths(connection: Connection, source_id: int, paths: Sequence[bytes]) -> ColumnElement[bool] | TextClause:
+    if connection.dialect.name == "sqlite":
+        return and_(asset.c.source_id == source_id, asset.c.path_bytes.in_(paths))
+    return _AT_PATHS.bindparams(in_source=source_id, paths=list(paths))
+
+
+# Each path by the unique index, whatever the planner believes: in a table that grew since it was last analysed, it
+# would rather walk through the whole source, once for each block of an import.
+_AT_PATHS = text(
+    "asset.id = ANY(ARRAY(SELECT (SELECT there.id FROM asset AS there WHERE there.source_id = :in_source "
+    "AND there.path_bytes = given.path) FROM unnest(:paths) AS given (path)))"
+).bindparams(bindparam("paths", type_=ARRAY(LargeBinary)))
 
 
 def _add(connection: Connection, source_id: int, files: Sequence[FoundFile], now: float) -> dict[bytes, int]:

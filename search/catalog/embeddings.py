@@ -161,7 +161,7 @@ def insert_embeddings(connection: Connection, rows: Sequence[tuple[int, int, str
 
     def write(numbers: range) -> None:
         made = [(*key, number, data) for key, number, data in zip(keys, numbers, stored, strict=True)]
-        insert_rows(connection, embedding, _COLUMNS, made)
+        insert_rows(connection, embedding, _COLUMNS, made, references_hold=True)
 
     when_numbered(connection, len(rows), write, shows=True)
 

@@ -19,7 +19,7 @@ from search.catalog.models import asset, segment
 from search.catalog.records import AssetFacts, AssetRecord, IndexedAsset, NewSegment, ReadAsset
 from search.catalog.segments import lock_assets, remove_segments_of
 from search.catalog.sequence import database_time, now_or
-from search.catalog.sql.bulk import in_chunks, insert_rows, new_ids, update_rows
+from search.catalog.sql.bulk import among, in_chunks, insert_rows, new_ids, update_rows
 from search.catalog.sql.cleaning import clean_facts, clean_text
 from search.catalog.sql.places import place_of, remember_places
 from search.catalog.states import AssetStatus, NoteKind
@@ -119,8 +119,9 @@ def claim_these(
     expires_at = (database_time(connection) if now is None else now) + lease_seconds
     claimed: list[AssetRecord] = []
     for chunk in in_chunks(sorted(ids), _CHUNK):
-        lock_assets(connection, asset.c.id.in_(chunk))
-        statement = update(asset).where(asset.c.id.in_(chunk))
+        these = among(connection, asset.c.id, chunk)
+        lock_assets(connection, these)
+        statement = update(asset).where(these)
         values = {
             "status": case((asset.c.status == AssetStatus.INDEXED, AssetStatus.INDEXED), else_=AssetStatus.WORKING),
             "lease_owner": owner,
@@ -226,7 +227,7 @@ def _add_segments(connection: Connection, results: Sequence[IndexedAsset | ReadA
     ]
     ids = list(new_ids(connection, segment, len(drafts)))
     rows = [_segment_row(new_id, *drafted) for new_id, drafted in zip(ids, drafts, strict=True)]
-    insert_rows(connection, segment, _SEGMENT_COLUMNS, rows)
+    insert_rows(connection, segment, _SEGMENT_COLUMNS, rows, references_hold=True)
     vectors = [
         (space_id, new_id, draft.signal, vector)
         for new_id, (*_, draft) in zip(ids, drafts, strict=True)
@@ -238,7 +239,8 @@ def _add_segments(connection: Connection, results: Sequence[IndexedAsset | ReadA
 
 def _ordinals_taken(connection: Connection, asset_ids: Sequence[int]) -> dict[int, int]:
     """By asset id, the first ordinal that none of its segments has; those without segments are left out."""
-    statement = select(segment.c.asset_id, func.max(segment.c.ordinal) + 1).where(segment.c.asset_id.in_(asset_ids))
+    statement = select(segment.c.asset_id, func.max(segment.c.ordinal) + 1)
+    statement = statement.where(among(connection, segment.c.asset_id, asset_ids))
     rows = connection.execute(statement.group_by(segment.c.asset_id))
     return {asset_id: first for asset_id, first in rows}  # noqa: C416 - a Row is not a pair to the type checker
 
@@ -353,7 +355,7 @@ def retry_quarantined(connection: Connection, ids: Sequence[int] | None = None) 
     if ids is None:
         return _change(connection, values, quarantined)
     chunks = in_chunks(sorted(ids), _CHUNK)
-    return sum(_change(connection, values, quarantined, asset.c.id.in_(chunk)) for chunk in chunks)
+    return sum(_change(connection, values, quarantined, among(connection, asset.c.id, chunk)) for chunk in chunks)
 
 
 def _change(connection: Connection, values: Mapping[str, object], *which: ColumnElement[bool]) -> int:
@@ -367,7 +369,7 @@ def _change(connection: Connection, values: Mapping[str, object], *which: Column
 
 def _set(connection: Connection, ids: Collection[int], values: Mapping[str, object]) -> None:
     for chunk in in_chunks(sorted(ids), _CHUNK):
-        connection.execute(update(asset).where(asset.c.id.in_(chunk)).values(**values))
+        connection.execute(update(asset).where(among(connection, asset.c.id, chunk)).values(**values))
 
 
 def hold(connection: Connection, claims: Claims, ids: Iterable[int] | None = None) -> set[int]:
@@ -378,7 +380,7 @@ def hold(connection: Connection, claims: Claims, ids: Iterable[int] | None = Non
     held: set[int] = set()
     for chunk in in_chunks(sorted(claims if ids is None else claims.keys() & set(ids)), _CHUNK):
         statement = select(asset.c.id, asset.c.claim_number)
-        statement = statement.where(asset.c.id.in_(chunk), asset.c.lease_owner.is_not(None))
+        statement = statement.where(among(connection, asset.c.id, chunk), asset.c.lease_owner.is_not(None))
         rows = connection.execute(statement.order_by(asset.c.id).with_for_update())
         held |= {asset_id for asset_id, number in rows if number == claims[asset_id]}
     return held

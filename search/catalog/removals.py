@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from search.catalog.models import removal
-from search.catalog.sql.bulk import in_chunks
+from search.catalog.sql.bulk import among, in_chunks
 
 _CHUNK = 5000
 
@@ -26,7 +26,7 @@ def removed_paths(connection: Connection, source_id: int, paths: Sequence[bytes]
     removed: set[bytes] = set()
     for chunk in in_chunks(paths, _CHUNK):
         statement = select(removal.c.path_bytes).where(
-            removal.c.source_id == source_id, removal.c.path_bytes.in_(chunk)
+            removal.c.source_id == source_id, among(connection, removal.c.path_bytes, chunk)
         )
         removed.update(connection.scalars(statement))
     return removed

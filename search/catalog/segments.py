@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, fun
 from search.catalog.models import asset, embedding, segment
 from search.catalog.records import AssetRecord, SegmentRecord
 from search.catalog.sequence import record_deletions, settle, when_numbered
-from search.catalog.sql.bulk import fetch_ids, fetch_rows, in_chunks
+from search.catalog.sql.bulk import among, fetch_ids, fetch_rows, in_chunks
 from search.catalog.sql.filters import Clause, mentions_signal, segment_clause
 from search.catalog.states import AssetStatus
 from search.query.conditions import Condition
@@ -197,7 +197,7 @@ def remove_segments_of(connection: Connection, asset_ids: Sequence[int]) -> None
     settle(connection, only_if_showing=True)
     gone: list[int] = []
     for chunk in in_chunks(asset_ids, _CHUNK):
-        statement = delete(segment).where(segment.c.asset_id.in_(chunk)).returning(segment.c.id)
+        statement = delete(segment).where(among(connection, segment.c.asset_id, chunk)).returning(segment.c.id)
         gone.extend(connection.scalars(statement))
     record_deletions(connection, gone)
 
