@@ -79,7 +79,9 @@ class QuestionAnswerer:
                 plan, hits = self._counted(active, plan, _narrowed(filters, plan))
             else:
                 hits = self._sources(active, plan, filters, limit, turns) if assets is None else self._given(assets)
-            vectors, details = self._readers.vectors(active, hits), self._readers.details(hits)
+            # A count quotes no words and describes no picture: its many hits need nothing but their relevance.
+            read = () if plan.want is AnswerType.COUNT else hits
+            vectors, details = self._readers.vectors(active, read), self._readers.details(read)
             span.set(hits=len(hits))
         most = max(limit, plan.limit) if assets is None else len(hits)
         for event in self._readers.answerer(active).stream(plan, hits, vectors, turns, details):
