@@ -84,8 +84,7 @@ class Retriever:
             vectors: Mapping[Signal, np.ndarray] = known
         else:
             vectors = embed_aspects(self._space, aspects) if aspects else _joined(query.parts, embedded)
-        wanted = [part.text for part in query.parts if part.text and part.weight > 0]
-        heard = [part.heard or part.text for part in query.parts if part.text and part.weight > 0]
+        wanted = [(part.text, part.heard or part.text) for part in query.parts if part.text and part.weight > 0]
         return Resolved(
             vectors={
                 signal: unit_rows(vector[None])[0]
@@ -93,8 +92,8 @@ class Retriever:
                 if (vector := vectors.get(signal.encoder)) is not None and np.any(vector)
             },
             by_example=_by_example(query.parts),
-            text=" ".join((*wanted, *query.phrases)),
-            words=" ".join((*words_said(aspects, heard), *query.phrases)),
+            text=" ".join((*(typed for typed, _ in wanted), *query.phrases)),
+            words=" ".join((*words_said(aspects, [heard for _, heard in wanted]), *query.phrases)),
             condition=all_of(
                 condition_of(query.filters),
                 *(Says(phrase) for phrase in query.phrases),
