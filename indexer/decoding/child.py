@@ -1,4 +1,4 @@
-"""What runs inside a decoder's child process: one request after the other, until the pipe closes.
+"""What runs inside a decoder's child process: one request after another, until the pipe closes.
 
 Started by `indexer.decoding.decoder` with the arguments FD and MEMORY_BYTES. Knows the decoders and the
 resource limits; must know neither torch, nor a database, nor a model: it starts in a third of a second
@@ -23,7 +23,7 @@ from search.errors import MachineError, MediaError, PermanentMediaError
 from search.runtime.room import has_room
 
 _MAX_OPEN_FILES = 256
-_STARTING_BYTES = 64 * 1024**2  # of a child's address space, that may be gone before its first file
+_STARTING_BYTES = 64 * 1024**2  # of address space that a child may use up before its first file
 _MAX_WRITTEN_BYTES = 16 * 1024**2  # only standard error is ever written to a file
 
 
@@ -58,7 +58,7 @@ def limit_process(memory_bytes: int) -> None:
 
 
 def _has_room(memory_bytes: int) -> bool:
-    """Whether what one file may take could be had now, but for what starting takes."""
+    """Whether the memory that one file may take is available now, apart from what starting takes."""
     return has_room(memory_bytes - min(memory_bytes // 4, _STARTING_BYTES))
 
 
@@ -87,7 +87,7 @@ def _fault(error: Exception, sorted_error: MediaError) -> wire.Fault:
 
 
 def _allow_cpu_seconds(seconds: float) -> None:
-    """Let the kernel end this process if it computes for so long without sending anything.
+    """Let the kernel end this process if it computes for this long without sending anything.
 
     The parent kills a silent child too; this one also works when the parent is gone.
     """

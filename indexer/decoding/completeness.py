@@ -19,7 +19,7 @@ from search.errors import PermanentMediaError
 from search.results import Kind
 from search.spaces.inputs import SAMPLE_RATE_HZ
 
-# What a file of each kind has to promise some of, or its decoder has forgotten to say so.
+# A file of each kind must promise at least one of these; otherwise its decoder forgot to say so.
 _LEAST = {
     Kind.IMAGE: (Part.PICTURE,),
     Kind.VIDEO: (Part.PICTURE_TRACK,),
@@ -40,7 +40,7 @@ _INCOMPLETE = _LEFT_OUT | {
     Part.SUBTITLE_TRACK: NoteKind.WORDS,
     Part.PICTURE: NoteKind.PICTURE,
 }
-# By which lengths may differ without anything missing: encoders pad, and a last packet may not say how long it is.
+# How far lengths may differ with nothing missing: encoders pad, and a last packet may not state its length.
 _TOLERANCE_SECONDS, _TOLERANCE_SHARE, _MOST_TOLERANCE_SECONDS = 0.5, 0.005, 5.0
 _SILENT = 1e-3  # amplitude
 _MOST_NAMES = 6  # in one note
@@ -48,14 +48,14 @@ _MOST_NAMES = 6  # in one note
 
 @dataclass(frozen=True)
 class Account:
-    """A decoded file, and all that is to be said of it. Only `Completeness.finish` makes one."""
+    """A decoded file with its notes. Only `Completeness.finish` makes one."""
 
     facts: Facts
     notes: tuple[Note, ...]
 
 
 class Completeness:
-    """Follows one decoding. Every item goes through `watch` or `add`; then `finish` tells."""
+    """Follows one decoding. Every item goes through `watch` or `add`; then `finish` reports."""
 
     def __init__(self, request: DecodeRequest) -> None:
         self._request = request
@@ -66,7 +66,7 @@ class Completeness:
         self._loudest = 0.0
 
     def watch(self, items: Iterable[DecodedItem]) -> Iterator[DecodedItem]:
-        """Passes items on. Raises ValueError, as `add` does, and PermanentMediaError where nothing is worth keeping.
+        """Pass items on. Raises ValueError, as `add` does, and PermanentMediaError where nothing is worth keeping.
 
         Pages stand for themselves: where one ends its decoder, those before it stay, and the others are left out.
         """
@@ -83,7 +83,7 @@ class Completeness:
             self.add(Decoded(part=Part.PAGE, count=left, share=0, why=f"at page {made + 1}: {reason}"))
 
     def add(self, item: object) -> None:
-        """Takes account of an item. Raises ValueError for facts without a promise: a mistake of their decoder."""
+        """Record an item. Raises ValueError for facts without a promise: a bug in their decoder."""
         match item:
             case Facts(kind, _, promised):
                 if not any(promised.parts.get(part) for part in _LEAST[kind]):
@@ -103,7 +103,7 @@ class Completeness:
                 pass
 
     def finish(self) -> Account | None:
-        """None where no facts came: nothing was decoded."""
+        """None if there were no facts, since nothing was decoded."""
         if self._facts is None:
             return None
         notes = [*self._length(), *self._parts(), *self._sound(), *self._notes]
@@ -138,7 +138,7 @@ class Completeness:
                 yield from self._incomplete(decoded, several=promised > 1)
 
     def _incomplete(self, decoded: Decoded, *, several: bool) -> Iterator[Note]:
-        """Of a part that was decoded, not to its end or not all of it."""
+        """Notes on a part that was decoded incompletely, or not to its end."""
         if not decoded.share:
             return
         what = f"the {decoded.part}" + (f" {decoded.name}" if several and decoded.name else "")
@@ -156,7 +156,7 @@ class Completeness:
                 )
 
     def _length(self) -> Iterator[Note]:
-        """Of the whole file: what its header says, and what its packets say."""
+        """Notes on the length of the whole file: what its header says against what its packets say."""
         assert self._facts is not None
         promised, actual = self._facts.promised.seconds, self._facts.facts.duration_seconds
         if promised is None or actual is None or abs(promised - actual) <= tolerance_seconds(promised):
@@ -166,7 +166,7 @@ class Completeness:
         )
 
     def _is_said(self, promised_seconds: float) -> bool:
-        """Is the file as a whole too short, by its header, so that a track of that length says nothing new?"""
+        """Is the whole file shorter than its header says, so that a note on a track of that length adds nothing?"""
         assert self._facts is not None
         promised = self._facts.promised.seconds
         if promised is None or abs(promised - promised_seconds) > tolerance_seconds(promised):
@@ -179,7 +179,7 @@ class Completeness:
 
 
 def tolerance_seconds(promised: float) -> float:
-    """By how much a length may differ from this one without anything missing."""
+    """How far a length may differ from this one with nothing missing."""
     return min(max(_TOLERANCE_SECONDS, _TOLERANCE_SHARE * promised), _MOST_TOLERANCE_SECONDS)
 
 
@@ -195,5 +195,5 @@ def _named(parts: list[Decoded]) -> str:
 
 
 def _seconds(value: float) -> str:
-    """To the second, of short ones to a tenth."""
+    """To the second; short ones to a tenth."""
     return f"{value:.0f}" if value >= 60 else f"{value:.1f}".removesuffix(".0")

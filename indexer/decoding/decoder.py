@@ -42,7 +42,7 @@ def limits_of(settings: Settings) -> Limits:
 
 
 class _ChildDied(Exception):
-    """The child ended without a word; the message says how."""
+    """The child ended without reporting anything; the message says how."""
 
     def __init__(self, how: str, *, by_file: bool) -> None:
         super().__init__(how)
@@ -50,7 +50,7 @@ class _ChildDied(Exception):
 
 
 class _LacksMemory(Exception):
-    """The child got no memory, which it told before it was ended."""
+    """The child ran out of memory, and reported it before it was ended."""
 
 
 class Decoder:
@@ -105,7 +105,7 @@ class Decoder:
             while not isinstance(message := self._receive(deadline), wire.Done):
                 if isinstance(message, wire.Failed):
                     if message.fault is wire.Fault.MEMORY:
-                        raise _LacksMemory  # unfinished: what a library lost track of would be missing for the next
+                        raise _LacksMemory  # unfinished: memory that a library leaked would be missing for the next
                     finished = True
                     raise _ERRORS[message.fault](f"{shown(request.path)}: {message.reason}")
                 assert not isinstance(message, DecodeRequest | wire.Ready)
@@ -116,7 +116,7 @@ class Decoder:
                 f"{shown(request.path)}: its decoder was silent for more than decode_timeout_seconds = {deadline:g}"
             ) from None
         finally:
-            if not finished:  # also when the reader walked away in the middle
+            if not finished:  # also when the reader stopped in the middle
                 self.kill()
 
     @property
@@ -125,7 +125,7 @@ class Decoder:
         return self._process.poll() is None and self.files < FILES_PER_CHILD
 
     def interrupt(self) -> None:
-        """End the child from another thread; the one that decodes notices and cleans up."""
+        """End the child from another thread; the decoding thread notices and cleans up."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
 
@@ -137,7 +137,7 @@ class Decoder:
         self._stderr.close()
 
     def _end_group(self) -> None:
-        # Only before the child is reaped: afterwards its process id may belong to another program.
+        # Only before the child is reaped: its process id may belong to another program afterwards.
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -203,7 +203,7 @@ class DecoderPool:
         except (_ChildDied, _LacksMemory) as end:
             if is_fresh or has_begun or (isinstance(end, _ChildDied) and not end.by_file):
                 raise
-            # An earlier file may have damaged the child: the blame falls on this one only if a fresh child fails too.
+            # An earlier file may have damaged the child: this one is blamed only if a fresh child fails too.
             self._lent.discard(decoder)
             decoder = Decoder(self._memory_bytes)
             self._lent.add(decoder)

@@ -1,4 +1,4 @@
-"""Image files -> upright sRGB pictures, fitted to every space that wants one.
+"""Image files -> upright sRGB pictures, scaled for every space that wants one.
 
 Chooses between what a file holds, decodes it at a reduced size, and says what of it is missing. Knows animations,
 raw files and files that end early. Runs in the killable child process; knows nothing of segments.
@@ -69,7 +69,7 @@ _CUT = (
     "broken data stream",
     "broken png",
     "unrecognized data stream",
-)  # what Pillow says of files that end early
+)  # what Pillow says about files that end early
 
 
 def decode(request: DecodeRequest) -> Iterator[DecodedItem]:
@@ -158,13 +158,13 @@ def _is_dng(image: Image.Image, path: Path) -> bool:
 
 
 def _hash(image: Image.Image) -> bytes | None:
-    """Of a smaller picture, where there is enough of it: the hash looks at 64 pixels a side."""
+    """The hash of a smaller copy, if the picture is large enough: the hash looks at 64 pixels a side."""
     factor = max(1, min(image.size) // _HASHED_SIDE)
     return perceptual_hash(np.asarray(image.reduce(factor) if factor > 1 else image)) or None
 
 
 def load_picture(source: Source, limits: Limits, side: int) -> tuple[Image.Image, Decoded]:
-    """Upright RGB, no side shorter than `side` where the file has so many pixels; and how much of it is there."""
+    """Upright RGB, no side shorter than `side` if the file has that many pixels; and the share that was decoded."""
     with opened_image(source, limits) as opened:
         try:
             image, missing = _loaded(opened.image, side, is_cut=False)
@@ -220,7 +220,7 @@ def _pictures_inside(opened: Opened) -> tuple[int, str]:
         return opened.pages, "only the largest is searched"
     if image.format in (*_ANIMATED, "HEIF"):
         count = 1
-        with suppress(EOFError, OSError, ValueError, SyntaxError):  # of a file that is cut, as many as are found
+        with suppress(EOFError, OSError, ValueError, SyntaxError):  # a truncated file: as many as are found
             count = getattr(image, "n_frames", 1)
         why = "the main one is searched" if image.format == "HEIF" else "an animation: one frame is searched"
         return max(1, count), why
@@ -228,7 +228,7 @@ def _pictures_inside(opened: Opened) -> tuple[int, str]:
 
 
 def _inside_raw(opened: Opened, is_raw: bool, named_raw: bool) -> str | None:
-    """What is seen of a camera's raw file."""
+    """Which picture of a camera's raw file is searched."""
     image = opened.image
     size = f"{image.width} x {image.height} pixels inside the raw file"
     if is_raw:

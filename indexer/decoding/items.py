@@ -46,14 +46,14 @@ class DecodeRequest:
     limits: Limits
     image_inputs: Mapping[int, ImageInput]  # by space id
     want_sound_track: bool = True
-    want_text: bool = True  # also send frames, and say of images, that look like text
+    want_text: bool = True  # also send frames that look like text, and mark such images
     text_now: bool = False  # send the images, too: whole, large enough to be read
     whole_side: int = 0  # for queries: send an image as `readable` whatever is in it, no side longer than this
     page: int = 1  # with `whole_side`: of a document this page alone
 
 
 class Part(StrEnum):
-    """What a file can promise several of; the words are those of notes."""
+    """The parts that a file can promise; notes use these words."""
 
     PICTURE_TRACK = "picture track"
     SOUND_TRACK = "sound track"
@@ -65,7 +65,7 @@ class Part(StrEnum):
 
 @dataclass(frozen=True)
 class Promised:
-    """What a file says that it holds: by its header, its index, its table of contents. Nothing of it is decoded yet."""
+    """What a file claims to hold, by its header, index or table of contents, before any of it is decoded."""
 
     parts: Mapping[Part, int]
     seconds: float | None = None  # None: it does not say
@@ -73,16 +73,16 @@ class Promised:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """What came of a promised part, or of `count` of them. `completeness.py` compares it with what was promised."""
+    """What became of a promised part, or of `count` of them. `completeness.py` compares it with what was promised."""
 
     part: Part
     count: int = 1
     name: str = ""  # which one, where there are several: "3", "number 2 (deu)"
-    share: float = 1.0  # of it that was decoded; 0: it was left out altogether
-    why: str = ""  # it was left out, or not all of it decoded
+    share: float = 1.0  # the share that was decoded; 0: it was left out altogether
+    why: str = ""  # the reason why it was left out or decoded in part
     seconds: float | None = None  # where it ended; of sound tracks, this is counted
     promised_seconds: float | None = None  # where it should have ended
-    tolerance_seconds: float = 0.0  # by which both may differ because of how it was decoded
+    tolerance_seconds: float = 0.0  # how far the two may differ because of how it was decoded
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class SoundItem:
 
 @dataclass(frozen=True)
 class SubtitleItem:
-    """Words with times that came with the file; where they cover it, they take the place of a transcription."""
+    """Words with times that came with the file; where they cover the recording, they replace a transcription."""
 
     lines: Sequence[tuple[float, float, str]]
     language: str | None = None
@@ -134,7 +134,7 @@ class SubtitleItem:
 
 @dataclass(frozen=True)
 class WrittenItem:
-    """Words that people gave the file: a caption with its keywords, the titles of chapters. Nobody speaks them."""
+    """Words that people attached to the file, such as a caption with keywords or chapter titles. Nobody speaks them."""
 
     lines: Sequence[tuple[float | None, float | None, str]]  # start and end in seconds, or None: of all of it
     what: str  # caption, chapter

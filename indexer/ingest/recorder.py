@@ -116,7 +116,7 @@ class Recorder:
         if isinstance(result, Later):
             return Retry(result.reason, result.wait_seconds, counts=False)
         if isinstance(result, NotHere):
-            return Retry(result.reason, 0.0, counts=False)  # whoever can read it need not wait
+            return Retry(result.reason, 0.0, counts=False)  # a worker that can read it need not wait
         if isinstance(result, PermanentMediaError):
             return Quarantine(str(result))
         if not isinstance(result, MediaError):

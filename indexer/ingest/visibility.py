@@ -20,7 +20,7 @@ from search.settings import Settings
 
 LOOK_SECONDS = 5.0  # a mount that comes back is noticed this late
 _WITNESSES = 10  # of a source's files, the oldest and as many of the newest: one that is there is enough
-MOST_PASSED = 1000  # files; so many that are not there are a scan's work, and whoever comes may look again
+MOST_PASSED = 1000  # files; if more are missing, finding out is a scan's work, and other workers may look again
 _log = logging.getLogger(__name__)
 
 
@@ -64,7 +64,7 @@ class VisibleSources:
         return not witnesses or not all(files.are_gone(list(witnesses)))
 
     def _tell_of_uploads(self, known: Collection[SourceRecord], mark: int) -> None:
-        """Whoever takes uploads wants to know whether anybody can read them."""
+        """For the service, which takes an upload only if some worker can read it."""
         folders = [self._settings.uploads, *(Path(source.root) for source in known if not is_store(source.root))]
         seen = any(read_mark(folder) == mark for folder in folders)
         if not seen and self._uploads_seen:

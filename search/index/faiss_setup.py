@@ -13,7 +13,7 @@ from search.errors import PartitionError
 try:
     import faiss as _faiss
 except (ImportError, OSError, RuntimeError) as error:
-    # Of builds for GPUs, whose CUDA libraries come in packages of their own.
+    # For GPU builds, whose CUDA libraries are separate packages.
     raise PartitionError(
         f"FAISS can't be loaded: {error} (docs/indexes.md tells how its builds are exchanged)"
     ) from None

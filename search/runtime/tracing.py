@@ -166,7 +166,7 @@ class _Request(_On):
 
 
 def request(traceparent: str) -> _Off | _Request:
-    """A request that comes in; `traceparent` is the header by which its sender has it continue a trace (W3C)."""
+    """An incoming request; `traceparent` is the header by which its sender has it continue a trace (W3C)."""
     if _tracer is None:
         return OFF
     propagation = importlib.import_module("opentelemetry.trace.propagation.tracecontext")

