@@ -27,13 +27,9 @@ export async function failures(reload) {
   const { items, next_cursor: more } = await get("/v1/failures?limit=500");
   if (!items.length) return [h("p", { class: "help" }, "None: every file is accounted for.")];
   const message = h("div");
-  const groups = new Map();
-  for (const item of items) {
-    const reason = REASONS.find(([pattern]) => pattern.test(item.reason)) || OTHER;
-    groups.set(reason, [...(groups.get(reason) || []), item]);
-  }
+  const reasons = (item) => [REASONS.find(([pattern]) => pattern.test(item.reason)) || OTHER];
   return [
-    ...[...groups].sort(([, a], [, b]) => b.length - a.length).map(([[, words, advice], its]) => h("details", { class: "group" },
+    ...grouped(items, reasons).map(([[, words, advice], its]) => h("details", { class: "group" },
       h("summary", {}, h("strong", {}, `${count(its.length, "file")} ${its.length === 1 ? words.replace(/^are /, "is ").replace(/^need /, "needs ") : words}`)),
       h("p", { class: "help" }, advice),
       h("ul", { class: "list" }, its.map((item) => h("li", {}, h("span", { class: "grow", title: item.path }, name(item.path), h("small", {}, ` in ${folder(item.path)}`)), h("small", { class: "warning" }, item.reason.replace(`${item.path}: `, ""))))))),
@@ -55,15 +51,23 @@ const ABOUT = {
 export async function notes() {
   const { items, next_cursor: more } = await get("/v1/notes?limit=500");
   if (!items.length) return [h("p", { class: "help" }, "None: all of every searchable file is searched.")];
-  const groups = new Map();
-  for (const item of items) for (const about of item.about) groups.set(about, [...(groups.get(about) || []), item]);
   return [
-    ...[...groups].sort(([, a], [, b]) => b.length - a.length).map(([about, its]) => h("details", { class: "group" },
+    ...grouped(items, (item) => item.about).map(([about, its]) => h("details", { class: "group" },
       h("summary", {}, h("strong", {}, `Of ${count(its.length, "file")}: ${ABOUT[about] || about}`)),
       h("ul", { class: "list" }, its.map((item) => h("li", {},
         h("a", { class: "grow", title: item.path, href: `#/library?asset=${item.asset_id}` }, name(item.path)), h("small", {}, item.left_out)))))),
     more && h("p", { class: "help" }, "And more: ", h("code", {}, "medley status --notes"), " lists them all."),
   ].filter(Boolean);
+}
+
+/**
+ * Each group with its items, the largest first; an item is in every group that `groupsOf` names.
+ * @returns {[any, any[]][]}
+ */
+function grouped(items, groupsOf) {
+  const groups = new Map();
+  for (const item of items) for (const group of groupsOf(item)) groups.set(group, [...(groups.get(group) || []), item]);
+  return [...groups].sort(([, a], [, b]) => b.length - a.length);
 }
 
 /** What scans left out on purpose, such as "3 XLSX files". @param {Record<string, number> | undefined} skipped */
