@@ -2,78 +2,88 @@
 
 A query's relevance rises with every score, so below some score a segment can't lift its file to what the saved search
 asks for, whatever else is in the file. That floor is found once for each query, with the calibration that rankings
-use; a new vector is then compared with all of them at once. What passes is judged exactly, elsewhere.
+use, and holds while the library's size stays within `sizes`; a new vector is then compared with all of them at once.
+What passes is judged exactly, elsewhere, by the library as it is then.
 
 Knows calibration; knows no catalogue and no index.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from msgspec import Struct
 
 from search.arrays import BoolArray, Float32Array, Float64Array
-from search.ranking.calibration import Calibration, log_odds_of_queries
-from search.ranking.candidates import Background
+from search.ranking.calibration import COPY, Calibration, least_scores
 from search.signals import Signal
 
-_STEPS = 24  # of the search for a floor: finer than float16, in which vectors are kept
+_GROWTH = 2.0  # factor by which a library may grow until floors are found anew: wider, and more pairs pass in vain
+_LOSS = 0.1  # share that it may lose until then
+_ROUNDING = 1e-5  # of cosines, well below the steps of float16, in which vectors are kept
 _WITNESSES = 3  # signals that may speak for one file together, each as strongly as the others
 HALF = 0.5  # share of a query's words, from which a passage is looked at whatever its meaning
 
 
-class Floors(Struct, frozen=True):
-    """Of one signal: the queries' vectors, and the cosine that each needs."""
+class Queries(Struct, frozen=True):
+    """Saved searches as one signal looks for them; one that doesn't has a vector of zeros."""
 
-    vectors: Float32Array  # (q, d), unit rows; zeros for those that don't look at this signal
+    vectors: Float32Array  # (q, d), unit rows
+    least: Float64Array  # (q,) relevances asked for
+    terms: np.ndarray  # (q,) numbers of words
+    by_example: BoolArray  # (q,)
+
+
+class Floors(Struct, frozen=True):
+    """Of one signal: the cosine that each query needs, inf for those that don't look at it."""
+
     alone: Float32Array  # (q,) of a file with this one signal
     among: Float32Array  # (q,) where other signals may speak for the file, too
     worded: Float32Array  # (q,) of a passage that holds some of the query's words
+    sizes: tuple[int, int]  # of the library, between which these hold
+    sample: Float32Array | None  # (n, d) of the signal's segments, with which these hold; None: with every one
 
-    def passing(self, new: Float32Array, is_alone: BoolArray) -> BoolArray:
-        """`(n, d)` unit rows, and whether their file has one signal alone -> `(n, q)`: which may match."""
-        scores = new @ self.vectors.T
+    def hold(self, size: int, sample: Float32Array) -> bool:
+        """Whether no lower score can matter in a library of this size, with this sample of the signal's segments."""
+        low, high = self.sizes
+        return low <= size <= high and (self.sample is None or self.sample is sample)
+
+    def passing(self, scores: Float32Array, is_alone: BoolArray) -> BoolArray:
+        """`(n, q)` cosines of new segments, and whether their file has one signal alone -> which may match."""
         return np.asarray(np.where(is_alone[:, None], scores >= self.alone, scores >= self.among))
 
 
-def floors_of(
-    signal: Signal,
-    calibration: Calibration,
-    vectors: Float32Array,
-    least: Float64Array,
-    terms: np.ndarray,
-    by_example: BoolArray,
-    backgrounds: Sequence[Background],
-) -> Floors:
-    """`(q, d)` vectors (zeros: not looked at), `(q,)` relevances asked for, numbers of words, kinds and backgrounds."""
-    size = backgrounds[0].size if backgrounds else 1
-    means = np.array([background.mean for background in backgrounds])
-    spreads = np.array([background.deviation for background in backgrounds])
-    evidence = _evidence(calibration, least)
+def floors_of(signal: Signal, calibration: Calibration, queries: Queries, size: int, sample: Float32Array) -> Floors:
+    """Floors from a library of `size` on, of which `sample` `(n, d)` holds segments of the signal; n > 0."""
+    kinds = [kind for kind in (False, True) if np.any(queries.by_example == kind)]
+    curves = {kind: calibration.curve_for(signal, by_example=kind) for kind in kinds}
+    uses_background = any(curve.uses_background for curve in curves.values())
+    means, spreads = np.zeros(len(queries.vectors)), np.ones(len(queries.vectors))
+    if uses_background:
+        scores = queries.vectors @ sample.T
+        means, spreads = scores.mean(1).astype(np.float64), scores.std(1).astype(np.float64)
+    sizes = int(size * (1 - _LOSS)), int(size * _GROWTH)
+    evidence = _evidence(calibration, queries.least)
     together = 1 - (1 - evidence) ** (1 / _WITNESSES)
-    unwanted = ~np.any(vectors, axis=1)
+    unwanted = ~np.any(queries.vectors, axis=1)
 
     def lowest(needed: Float64Array, covered: float) -> Float32Array:
         wanted = np.log(needed / (1 - needed))
-        low, high = np.full(len(vectors), -1.0), np.full(len(vectors), 1.0)
-        for _ in range(_STEPS):
-            middle = (low + high) / 2
-            reached = np.empty(len(vectors), bool)
-            for example in (False, True):
-                held = by_example == example
-                if held.any():
-                    curve = calibration.curve_for(signal, example)
-                    values = log_odds_of_queries(
-                        curve, middle[held], terms[held], size, means[held], spreads[held], covered
-                    )
-                    reached[held] = values >= wanted[held]
-            low, high = np.where(reached, low, middle), np.where(reached, middle, high)
-        return np.where(unwanted, np.inf, low).astype(np.float32)
+        floors = np.full(len(wanted), np.inf)
+        for kind, curve in curves.items():
+            held = queries.by_example == kind
+            for at in curve.extreme_sizes(*sizes):
+                of_queries = queries.terms[held], at, means[held], spreads[held], covered
+                found = least_scores(curve, wanted[held], *of_queries)
+                if kind:  # a copy counts for more
+                    copied = least_scores(curve, wanted[held] - curve.complete, *of_queries)
+                    found = np.minimum(found, np.maximum(copied, COPY))
+                floors[held] = np.minimum(floors[held], found)
+        return np.where(unwanted, np.inf, floors - _ROUNDING).astype(np.float32)
 
-    half = lowest(together, HALF) if signal.holds_words else np.full(len(vectors), np.inf, np.float32)
-    return Floors(vectors, lowest(evidence, 0.0), lowest(together, 0.0), half)
+    half = lowest(together, HALF) if signal.holds_words else np.full(len(unwanted), np.inf, np.float32)
+    return Floors(lowest(evidence, 0.0), lowest(together, 0.0), half, sizes, sample if uses_background else None)
 
 
 def _evidence(calibration: Calibration, least: Float64Array) -> Float64Array:

@@ -19,7 +19,7 @@ import numpy as np
 from msgspec import Struct
 
 from search.active_space import ActiveSpace
-from search.alerts.floors import HALF, Floors, floors_of
+from search.alerts.floors import HALF, Floors, Queries, floors_of
 from search.alerts.saved_query import decode, pack, unpack
 from search.catalog import embeddings, segments
 from search.catalog.alerts import saved_searches
@@ -30,7 +30,7 @@ from search.catalog.sql.full_text import terms_of
 from search.errors import MedleyError, NotFoundError, UsageError
 from search.query.conditions import AssetIn, all_of
 from search.ranking.calibration import log_odds_of_queries, probability
-from search.ranking.candidates import Background, Candidate, CandidateList, Evidence
+from search.ranking.candidates import Candidate, CandidateList, Evidence
 from search.ranking.fusion import Fusion
 from search.ranking.retriever import Resolved
 from search.ranking.term_coverage import TermCoverage
@@ -41,7 +41,6 @@ from search.words import folded, is_unspaced, stem
 LEASE_SECONDS = 60.0
 READ_TOGETHER = 2000  # new vectors of one signal in one batch
 COMPARED_TOGETHER = 256  # of them in one product: 10 MB of scores for ten thousand queries
-_GROWN = 0.1  # share by which a partition may grow before floors are found anew
 _WORD = re.compile(r"\w+")
 _log = logging.getLogger(__name__)
 
@@ -146,9 +145,8 @@ class _Collection:
         self._saved: dict[int, _Saved] = {}
         self._refused: dict[int, int] = {}  # revision by id, of those that can't be understood here
         self._rows: list[_Saved] = []
-        self._floors: dict[Signal, Floors] = {}
-        self._backgrounds: dict[Signal, list[Background]] = {}
-        self._sizes: dict[Signal, int] = {}
+        self._queries: dict[Signal, Queries] = {}
+        self._floors: dict[Signal, Floors] = {}  # of signals of which the library holds something
         self._by_stem: dict[str, list[int]] = {}
         self._unspaced: list[int] = []
         self._lengths = np.zeros(0)
@@ -172,8 +170,7 @@ class _Collection:
             self._refused.pop(saved_id, None)
         if changed or gone:
             self._arrange()
-        elif any(self._has_grown(signal) for signal in self._sizes):
-            self._find_floors()
+        self._find_floors()
 
     def _load(self, record: SavedSearchRecord) -> tuple[int, bytes] | None:
         """Understand one; gives its vectors where they had to be made."""
@@ -209,40 +206,27 @@ class _Collection:
                 by_stem[stemmed].append(row)
         self._by_stem = dict(by_stem)
         self._lengths = np.array([max(1, len(saved.terms)) for saved in self._rows], np.float64)
-        self._find_floors()
-
-    def _has_grown(self, signal: Signal) -> bool:
-        return abs(self.active.retriever.size(signal) - self._sizes[signal]) > _GROWN * self._sizes[signal]
+        # As many as a list of that query would be judged by.
+        self._terms = np.array([len(terms_of(saved.resolved.text)) for saved in self._rows])
+        self._plain = np.array([_is_plain(saved.resolved) for saved in self._rows], bool)
+        least = np.array([saved.least for saved in self._rows])
+        examples = np.array([saved.resolved.by_example for saved in self._rows], bool)
+        self._queries, self._floors = {}, {}
+        for signal, partition in self.active.follower.partitions.items():
+            held = [saved.resolved.vectors.get(signal) for saved in self._rows]
+            if any(vector is not None for vector in held):
+                zeros = np.zeros(partition.dimension, np.float32)
+                vectors = np.array([zeros if vector is None else vector for vector in held], np.float32)
+                self._queries[signal] = Queries(vectors, least, self._terms, examples)
 
     def _find_floors(self) -> None:
-        self._floors, self._backgrounds, self._sizes = {}, {}, {}
-        rows = self._rows
-        least = np.array([saved.least for saved in rows])
-        # As many as a list of that query would be judged by.
-        terms = self._terms = np.array([len(terms_of(saved.resolved.text)) for saved in rows])
-        self._plain = np.array(
-            [
-                not (
-                    row.resolved.by_example
-                    or row.resolved.aspects
-                    or row.resolved.condition
-                    or row.resolved.excluded_assets
-                )
-                for row in rows
-            ],
-            bool,
-        )
-        examples = np.array([saved.resolved.by_example for saved in rows])
-        for signal, partition in self.active.follower.partitions.items():
-            held = [saved.resolved.vectors.get(signal) for saved in rows]
-            if all(vector is None for vector in held):
-                continue
-            zeros = np.zeros(partition.dimension, np.float32)
-            vectors = np.array([zeros if vector is None else vector for vector in held], np.float32)
-            backgrounds = self.active.retriever.background(signal, vectors)
-            floors = floors_of(signal, self.active.calibration, vectors, least, terms, examples, backgrounds)
-            self._floors[signal], self._backgrounds[signal] = floors, backgrounds
-            self._sizes[signal] = self.active.retriever.size(signal)
+        """Those that are missing, and those that the library has outgrown."""
+        for signal, queries in self._queries.items():
+            size, sample = self.active.retriever.size(signal), self.active.retriever.sample(signal)
+            if not len(sample):
+                self._floors.pop(signal, None)
+            elif (floors := self._floors.get(signal)) is None or not floors.hold(size, sample):
+                self._floors[signal] = floors_of(signal, self.active.calibration, queries, size, sample)
 
     def matches(self, database: Database, new: _New) -> list[Match]:
         """Every pair of a saved search and a new file that matches it."""
@@ -271,7 +255,8 @@ class _Collection:
                 assert floors is not None
                 part = here[start : start + COMPARED_TOGETHER]
                 vectors = np.array([new.vectors[segment.id] for segment in part])
-                passing = floors.passing(vectors, np.array([alone[segment.asset_id] for segment in part]))
+                scores = vectors @ self._queries[signal].vectors.T
+                passing = floors.passing(scores, np.array([alone[segment.asset_id] for segment in part]))
                 places, rows = np.nonzero(passing)
                 single = [len(new.segments[part[position].asset_id]) == 1 for position in places.tolist()]
                 simple = self._plain[rows] & np.array(single, bool) & (not signal.holds_words)
@@ -297,12 +282,14 @@ class _Collection:
         if not held:
             return []
         calibration = self.active.calibration
-        scores = np.einsum("nd,nd->n", vectors, self._floors[signal].vectors[rows])
-        backgrounds = [self._backgrounds[signal][row] for row in rows.tolist()]
+        asked, places = np.unique(rows, return_inverse=True)
+        queries = self._queries[signal].vectors[asked]
+        backgrounds = self.active.retriever.background(signal, queries)
         means, spreads = (
-            np.array(part)
+            np.array(part)[places]
             for part in zip(*((background.mean, background.deviation) for background in backgrounds), strict=True)
         )
+        scores = np.einsum("nd,nd->n", vectors, queries[places])
         curve = calibration.curve_for(signal, by_example=False)
         odds = log_odds_of_queries(curve, scores, self._terms[rows], backgrounds[0].size, means, spreads)
         evidence, final = np.array(calibration.fused).T
@@ -320,10 +307,13 @@ class _Collection:
         for stemmed in {stem(word) for word in set(_WORD.findall(plain))}:
             for row in self._by_stem.get(stemmed, ()):
                 counts[row] += 1
-        floors = self._floors.get(Signal(segment.signal))
+        signal = Signal(segment.signal)
+        floors = self._floors.get(signal)
         for row, count in counts.items():
             if count >= HALF * self._lengths[row] or (
-                floors is not None and vector is not None and float(floors.vectors[row] @ vector) >= floors.worded[row]
+                floors is not None
+                and vector is not None
+                and float(self._queries[signal].vectors[row] @ vector) >= floors.worded[row]
             ):
                 yield row
         for row in self._unspaced:
@@ -374,7 +364,7 @@ class _Collection:
         lists: list[CandidateList] = []
         for signal, vector in saved.resolved.vectors.items():
             here = [segment for segment in held if segment.signal == signal and segment.id in new.vectors]
-            if not here or signal not in self._backgrounds:
+            if not here or signal not in self._floors:
                 continue
             scores = np.array([new.vectors[segment.id] for segment in here]) @ vector
             candidates = [_candidate(segment, score, new) for segment, score in zip(here, scores.tolist(), strict=True)]
@@ -383,7 +373,7 @@ class _Collection:
                     signal=signal,
                     evidence=Evidence.DENSE,
                     candidates=tuple(sorted(candidates, key=lambda candidate: -candidate.score)),
-                    background=self._backgrounds[signal][row],
+                    background=self.active.retriever.background(signal, vector[None])[0],
                     by_example=saved.resolved.by_example,
                     terms=len(terms_of(saved.resolved.text)),
                     complete=True,
@@ -430,6 +420,10 @@ def _candidate(segment: SegmentRecord, score: float, new: _New) -> Candidate:
         line=segment.line,
         of=beside,
     )
+
+
+def _is_plain(resolved: Resolved) -> bool:
+    return not (resolved.by_example or resolved.aspects or resolved.condition or resolved.excluded_assets)
 
 
 def _first(held: Sequence[SegmentRecord]) -> int | None:

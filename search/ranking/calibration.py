@@ -31,7 +31,7 @@ from search.spaces.weights import SHIPPED
 _MOST_LOG_ODDS = 9.0
 _LEAST_DEVIATION = 1e-3
 USUAL_TERMS = 4  # words of a sentence; what is asked without words counts as one
-_COPY = 0.97  # cosine from which a picture or a sound is the same again, resized or recompressed
+COPY = 0.97  # cosine from which a picture or a sound is the same again, resized or recompressed
 
 
 class Table(Struct, frozen=True, kw_only=True):
@@ -46,16 +46,20 @@ class Table(Struct, frozen=True, kw_only=True):
     log_sizes: tuple[float, ...]  # decimal logarithms of the background's sizes, rising
     values: tuple[tuple[tuple[float, ...], ...], ...]  # (log_sizes, terms, scores), rising along the last
 
-    def at(self, scores: np.ndarray, terms: int, size: int) -> np.ndarray:
+    def at(self, scores: np.ndarray, terms: int, size: float) -> np.ndarray:
         """`(n,)` scores -> `(n,)` log-odds; beyond the outermost knots the last slope continues, for scores only."""
+        line = self.line(terms, size)
+        log_odds_at = np.interp(scores, self.scores, line)
+        last = (line[-1] - line[-2]) / (self.scores[-1] - self.scores[-2])
+        return np.asarray(log_odds_at + last * np.maximum(0.0, scores - self.scores[-1]))
+
+    def line(self, terms: int, size: float) -> np.ndarray:
+        """Log-odds at the knots of the scores, `(scores,)`, for so many words in a library of this size."""
         values = np.array(self.values, dtype=np.float64)
         by_score = shares([math.log10(max(1, size))], self.log_sizes)[0] @ values.transpose(1, 0, 2).reshape(
             len(self.terms), len(self.log_sizes), -1
         )
-        line = shares([terms or USUAL_TERMS], self.terms)[0] @ by_score
-        log_odds_at = np.interp(scores, self.scores, line)
-        last = (line[-1] - line[-2]) / (self.scores[-1] - self.scores[-2])
-        return np.asarray(log_odds_at + last * np.maximum(0.0, scores - self.scores[-1]))
+        return np.asarray(shares([terms or USUAL_TERMS], self.terms)[0] @ by_score)
 
 
 def shares(values: Sequence[float] | np.ndarray, knots: Sequence[float]) -> np.ndarray:
@@ -87,6 +91,19 @@ class Curve(Struct, frozen=True, kw_only=True):
     log_terms: float = 0.0  # per factor e in the number of words asked for
     log_size: float = 0.0  # per factor of ten in the background's size
     sizes: tuple[float, float] = (1.0, 1000.0)  # that it was fitted on; others count as the nearest of these
+
+    @property
+    def uses_background(self) -> bool:
+        """Whether a score's meaning depends on how the query scores against the library at large."""
+        return bool(self.standard or self.mean)
+
+    def extreme_sizes(self, least: int, most: int) -> list[float]:
+        """Sizes from `least` to `most` among which are those where a score means most, and least, whatever it is.
+
+        Log-odds are linear in the logarithm of the size between these.
+        """
+        knots = [*self.sizes, *(10**knot for knot in (self.table.log_sizes if self.table else ()))]
+        return sorted({float(least), float(most), *(knot for knot in knots if least < knot < most)})
 
 
 class Ending(Struct, frozen=True):
@@ -195,7 +212,7 @@ def log_odds_of_queries(
     curve: Curve,
     scores: np.ndarray,
     terms: np.ndarray,
-    size: int,
+    size: float,
     means: np.ndarray,
     spreads: np.ndarray,
     covered: float = 0.0,
@@ -205,16 +222,66 @@ def log_odds_of_queries(
     `(n,)` cosines, numbers of words, and backgrounds -> `(n,)` log-odds. Every list has a partition of `size`;
     of words, a share of `covered` is held. No segment is taken for the best of several, or for a copy.
     """
-    values = curve.intercept + curve.score * scores + curve.log_size * np.log10(np.clip(max(1, size), *curve.sizes))
-    values += curve.log_terms * np.log(np.where(terms > 0, terms, USUAL_TERMS))
+    offsets, slopes = _linear(curve, terms, size, means, spreads, covered)
+    values = offsets + slopes * scores
     if curve.table:
         for count in np.unique(terms):
             held = terms == count
             values[held] += curve.table.at(scores[held], int(count), size)
-    if covered:
-        values += curve.covered * covered + (curve.complete + curve.mentioned * (terms == 1)) * (covered == 1)
-    values += curve.standard * (scores - means) / np.maximum(spreads, _LEAST_DEVIATION) + curve.mean * means
     return np.asarray(np.clip(values, -_MOST_LOG_ODDS, _MOST_LOG_ODDS))
+
+
+def least_scores(
+    curve: Curve,
+    wanted: np.ndarray,
+    terms: np.ndarray,
+    size: float,
+    means: np.ndarray,
+    spreads: np.ndarray,
+    covered: float = 0.0,
+) -> np.ndarray:
+    """The inverse of `log_odds_of_queries`: the least cosine with which each list reaches `(n,)` log-odds, `(n,)`.
+
+    -inf where every cosine does, inf where none does.
+    """
+    offsets, slopes = _linear(curve, terms, size, means, spreads, covered)
+    knots = np.array(curve.table.scores if curve.table else (0.0, 1.0))
+    least = np.empty(len(wanted))
+    for count in np.unique(terms):
+        held = terms == count
+        line = curve.table.line(int(count), size) if curve.table else np.zeros(len(knots))
+        heights = offsets[held, None] + slopes[held, None] * knots + line
+        last = slopes[held] + (line[-1] - line[-2]) / (knots[-1] - knots[-2])
+        least[held] = _crossings(knots, heights, slopes[held], last, wanted[held])
+    return np.where(wanted <= -_MOST_LOG_ODDS, -np.inf, np.where(wanted > _MOST_LOG_ODDS, np.inf, least))
+
+
+def _linear(
+    curve: Curve, terms: np.ndarray, size: float, means: np.ndarray, spreads: np.ndarray, covered: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of many lists, `(n,)` log-odds at a cosine of 0 and their rise per unit of cosine, but for the curve's table."""
+    deviation = curve.standard / np.maximum(spreads, _LEAST_DEVIATION)
+    offsets = curve.intercept + curve.log_size * np.log10(np.clip(max(1, size), *curve.sizes))
+    offsets += curve.log_terms * np.log(np.where(terms > 0, terms, USUAL_TERMS))
+    offsets += (curve.mean - deviation) * means
+    if covered:
+        offsets += curve.covered * covered + (curve.complete + curve.mentioned * (terms == 1)) * (covered == 1)
+    return offsets, curve.score + deviation
+
+
+def _crossings(
+    knots: np.ndarray, heights: np.ndarray, first: np.ndarray, last: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """Where rising lines, of `(n, k)` heights at `(k,)` knots, reach `(n,)` heights; `first` and `last` are slopes."""
+    rows = np.arange(len(wanted))
+    right = np.sum(heights < wanted[:, None], axis=1)  # the first knot that is high enough
+    inner = np.clip(right, 1, len(knots) - 1)
+    low, high = heights[rows, inner - 1], heights[rows, inner]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a level stretch is crossed nowhere, and not chosen below
+        between = knots[inner - 1] + (knots[inner] - knots[inner - 1]) * (wanted - low) / (high - low)
+        before = np.where(first > 0, knots[0] - (heights[:, 0] - wanted) / first, -np.inf)
+        after = np.where(last > 0, knots[-1] + (wanted - heights[:, -1]) / last, np.inf)
+    return np.where(right == 0, before, np.where(right == len(knots), after, between))
 
 
 def deviations(background: Background, scores: np.ndarray) -> np.ndarray:
@@ -233,7 +300,7 @@ def share_of_words(scores: np.ndarray, terms: int, size: int) -> np.ndarray:
 
 def is_same(scores: np.ndarray) -> np.ndarray:
     """Which cosines between two pictures or sounds say that one is a copy of the other, `(n,) bool`."""
-    return scores >= _COPY
+    return scores >= COPY
 
 
 def probability(values: np.ndarray) -> np.ndarray:

@@ -141,15 +141,32 @@ class Retriever:
 
     def background(self, signal: Signal, vectors: np.ndarray) -> list[Background]:
         """How queries `(n, d) float32` score against a signal's segments at large."""
-        partition = self._follower.partitions.get(signal)
-        if partition is None or not len(partition):
+        sample, size = self.sample(signal), self.size(signal)
+        if not len(sample):
             return [Background(1, 0.0, 0.0)] * len(vectors)
-        scores = vectors @ self._sample(signal, partition).T
-        size = self.size(signal)
+        scores = vectors @ sample.T
         return [
             Background(size, float(mean), float(spread))
             for mean, spread in zip(scores.mean(1), scores.std(1), strict=True)
         ]
+
+    def sample(self, signal: Signal) -> np.ndarray:
+        """Vectors `(n, d) float32` of a fixed random sample of a signal's segments, at most `BACKGROUND_SAMPLE`.
+
+        The same array until the partition has grown or shrunk by a tenth; then it is drawn again.
+        """
+        partition = self._follower.partitions.get(signal)
+        if partition is None or not len(partition):
+            return np.zeros((0, self._space.dimensions.get(signal.encoder, 0)), np.float32)
+        with self._lock:
+            kept = self._samples.get(signal)
+            if kept is None or abs(len(partition) - kept.size) > kept.size * 0.1:
+                ids = partition.ids()
+                if len(ids) > BACKGROUND_SAMPLE:
+                    # A fixed seed, so that a query asked twice is calibrated alike.
+                    ids = np.random.default_rng(0).choice(ids, BACKGROUND_SAMPLE, replace=False)
+                kept = self._samples[signal] = _Sample(len(partition), partition.vectors(ids))
+            return kept.vectors
 
     def size(self, signal: Signal) -> int:
         """How many segments a signal's scores are judged among: all of its sense, for a query looks for one among all.
@@ -216,7 +233,7 @@ class Retriever:
                 held = ids[0] >= 0
                 span.set(found=int(held.sum()), allowed=-1 if allowed is None else len(allowed))
             if held.any():
-                background = Background.of(self._sample(signal, partition) @ vector, self.size(signal))
+                background = Background.of(self.sample(signal) @ vector, self.size(signal))
                 rankings.append(_Found(signal, Evidence.DENSE, ids[0][held], scores[0][held], background))
         return rankings
 
@@ -240,18 +257,6 @@ class Retriever:
                 size = max(len(partition) if partition is not None else 0, len(ids))
                 rankings.append(_Found(signal, Evidence.WORDS, ids, scores, Background(size, 0.0, 0.0)))
         return rankings
-
-    def _sample(self, signal: Signal, partition: VectorIndex) -> np.ndarray:
-        """Vectors `(n, d) float32` of a fixed random sample, drawn again when the partition has grown."""
-        with self._lock:
-            kept = self._samples.get(signal)
-            if kept is None or abs(len(partition) - kept.size) > kept.size * 0.1:
-                ids = partition.ids()
-                if len(ids) > BACKGROUND_SAMPLE:
-                    # A fixed seed, so that a query asked twice is calibrated alike.
-                    ids = np.random.default_rng(0).choice(ids, BACKGROUND_SAMPLE, replace=False)
-                kept = self._samples[signal] = _Sample(len(partition), partition.vectors(ids))
-            return kept.vectors
 
 
 def _as_heard(typed: Mapping[Signal, np.ndarray], heard: Mapping[Signal, np.ndarray]) -> Mapping[Signal, np.ndarray]:

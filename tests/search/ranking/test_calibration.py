@@ -19,6 +19,7 @@ from search.ranking.calibration import (
     decode,
     encode,
     for_space,
+    least_scores,
     log_odds,
     log_odds_of_queries,
     probability,
@@ -253,6 +254,30 @@ def test_many_queries_are_judged_at_once_as_each_is_alone() -> None:
     for row, said in enumerate(together):
         alone = listed([scores[row]], 500, float(means[row]), float(spreads[row]), terms=int(terms[row]))
         assert log_odds(curve, alone, scores[row : row + 1])[0] == pytest.approx(said)
+
+
+@given(
+    slopes=st.tuples(*[st.sampled_from([0.0, 0.3, 2.0, 9.0])] * 4),
+    wanted=st.lists(st.floats(-10, 10), min_size=1, max_size=20),
+    size=st.integers(1, 5000),
+    covered=st.sampled_from([0.0, 0.5, 1.0]),
+)
+def test_the_least_score_is_the_first_that_reaches_what_is_wanted(
+    slopes: tuple[float, ...], wanted: list[float], size: int, covered: float
+) -> None:
+    first, second, score, standard = slopes
+    line = (-3.0, -3.0 + first, -3.0 + first + second)
+    table = Table(scores=(0.1, 0.2, 0.5), terms=(1.0, 8.0), log_sizes=(1.0, 3.0), values=((line, line), (line, line)))
+    curve = Curve(intercept=1, score=score, standard=standard, mean=-2, covered=1, complete=2, table=table, log_size=-1)
+    terms = np.arange(len(wanted)) % 3
+    of_queries = terms, size, np.full(len(wanted), 0.1), np.full(len(wanted), 0.2), covered
+    least = least_scores(curve, np.array(wanted), *of_queries)
+
+    def reached(scores: np.ndarray) -> np.ndarray:
+        return np.asarray(log_odds_of_queries(curve, scores, *of_queries) >= wanted)
+
+    assert np.all(reached(np.clip(least + 1e-6, -50, 50)) | (least == np.inf))
+    assert not np.any(reached(np.clip(least - 1e-6, -50, 50)) & (least != -np.inf))
 
 
 def ahead(curves: Mapping[str, Curve], terms: int) -> float:
