@@ -29,6 +29,7 @@ from search.results import Query, SearchResult
 
 DEPTH = 10
 FEWEST_QUERIES = 2
+FEWEST_WRONG = 20  # hits judged wrong: people who say only what is right leave nothing to hold relevances against
 
 
 class Searches(Protocol):
@@ -45,8 +46,9 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     queries: int
     recall: Estimate  # at `depth`
     ndcg: Estimate
-    calibration_error: Estimate  # of the relevances of the first `depth` hits; lower is better
-    judged_only: bool  # calibration over judged hits alone; else what nobody judged counts as wrong
+    calibration_error: Estimate | None  # of the judged hits' relevances; lower is better; None: too few judged wrong
+    right: int = 0  # judged hits, among the first `depth` of all queries
+    wrong: int = 0
     depth: int = DEPTH
 
 
@@ -76,28 +78,30 @@ def measure(
 ) -> Measured:
     """Ask every judged query that has a right answer. Raises UsageError for fewer than two."""
     queries = answerable(judged)
-    judged_only = any(judgement.wrong_too for judgement in queries)
     recalls, ndcgs, hits = [], [], []
     for number, judgement in enumerate(queries):
         answers = engine.search(_query(judgement.text, depth)).hits
         ranked = [int(hit.asset.id) for hit in answers]
         recalls.append(recall(ranked, judgement.relevant, depth))
         ndcgs.append(ndcg(ranked, judgement.relevant, depth))
-        counted = [hit for hit in answers if not judged_only or int(hit.asset.id) in judgement.relevant]
+        known = [hit for hit in answers if int(hit.asset.id) in judgement.relevant]
         hits.append(
             (
-                np.array([hit.relevance for hit in counted]),
-                np.array([float(judgement.relevant.get(int(hit.asset.id), 0) > 0) for hit in counted]),
+                np.array([hit.relevance for hit in known]),
+                np.array([float(judgement.relevant[int(hit.asset.id)] > 0) for hit in known]),
             )
         )
         listener(number + 1, len(queries))
+    right = sum(int(rights.sum()) for _, rights in hits)
+    wrong = sum(len(rights) for _, rights in hits) - right
     evaluation = Evaluation(
         name=name,
         queries=len(queries),
         recall=estimate(recalls),
         ndcg=estimate(ndcgs),
-        calibration_error=estimate_calibration(hits),
-        judged_only=judged_only,
+        calibration_error=estimate_calibration(hits) if wrong >= FEWEST_WRONG else None,
+        right=right,
+        wrong=wrong,
         depth=depth,
     )
     return Measured(evaluation, tuple(recalls), tuple(ndcgs))

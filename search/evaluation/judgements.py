@@ -30,11 +30,6 @@ class JudgedQuery(Struct, frozen=True):
         """Is anything right?"""
         return any(grade > 0 for grade in self.relevant.values())
 
-    @property
-    def wrong_too(self) -> bool:
-        """Was it said of anything that it is wrong?"""
-        return any(grade <= 0 for grade in self.relevant.values())
-
 
 class Row(Struct, frozen=True):
     """A line of a CSV file."""

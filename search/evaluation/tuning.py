@@ -202,9 +202,8 @@ def _judged(
     if after is None:
         return msgspec.structs.replace(outcome, why="nothing that could be learnt helps queries that were held out")
     gain = contrast(before, after)
-    # Only where somebody said what is wrong: else every good hit that nobody judged looks like a false promise.
-    errors = before.evaluation.calibration_error, after.evaluation.calibration_error
-    worse_calibrated = before.evaluation.judged_only and errors[1].low > errors[0].high
+    error, error_after = before.evaluation.calibration_error, after.evaluation.calibration_error
+    worse_calibrated = error is not None and error_after is not None and error_after.low > error.high
     wins = gain.ndcg.mean > 0 and not gain.ndcg.is_noise
     if wins and not worse_calibrated:
         why = "it wins queries that were held out, by more than noise"

@@ -86,6 +86,8 @@ def test_a_space_is_measured_by_the_librarys_judgements(judged: httpx.Client) ->
     assert (evaluation["name"], evaluation["queries"], evaluation["depth"]) == ("words", QUERIES, 5)
     assert evaluation["recall"]["mean"] == 1, "every detail has three pictures"
     assert 0 < evaluation["ndcg"]["low"] <= evaluation["ndcg"]["mean"] < 1
+    assert evaluation["calibration_error"] is None, "nothing was judged wrong"
+    assert (evaluation["right"] > 0, evaluation["wrong"]) == (True, 0)
     assert report["contrasts"] == []
 
 

@@ -22,7 +22,7 @@ from search.catalog.feedback.tunings import forget_tuning
 from search.catalog.spaces import list_spaces
 from search.engine import SearchEngine
 from search.errors import UsageError
-from search.evaluation.evaluate import DEPTH, Measured, measure
+from search.evaluation.evaluate import DEPTH, FEWEST_WRONG, Measured, measure
 from search.evaluation.judgements import JudgedQuery, Row, grouped, read_csv, resolve, stored
 from search.evaluation.metrics import Difference, Estimate
 from search.evaluation.report import EvaluationReport, report, ways_of
@@ -150,12 +150,23 @@ def opened_engine(settings: Settings, name: str) -> Iterator[SearchEngine]:
 def _print(made: EvaluationReport) -> None:
     first = made.evaluations[0]
     rows = [
-        (printable(row.name), estimated(row.recall), estimated(row.ndcg), estimated(row.calibration_error))
+        (
+            printable(row.name),
+            estimated(row.recall),
+            estimated(row.ndcg),
+            estimated(row.calibration_error) if row.calibration_error else "too few judged wrong",
+            f"{row.right}, {row.wrong}",
+        )
         for row in made.evaluations
     ]
-    print_table(rows, ("space", f"recall@{first.depth}", f"nDCG@{first.depth}", "calibration error"))
-    by = "judged hits" if first.judged_only else "all hits; what nobody judged counts as wrong"
-    click.echo(f"{first.queries} queries; intervals of 95 %; calibration by {by}")
+    columns = f"recall@{first.depth}", f"nDCG@{first.depth}", "calibration error", "hits judged right, wrong"
+    print_table(rows, ("space", *columns))
+    click.echo(f"{first.queries} queries; intervals of 95 %; calibration by the judged hits alone")
+    if any(row.calibration_error is None for row in made.evaluations):
+        click.echo(
+            f"Calibration can be measured from {FEWEST_WRONG} hits that were judged wrong on: "
+            "judge the wrong ones among the first hits, too"
+        )
     for row in made.contrasts:
         click.echo(
             f"{printable(row.second)} against {printable(row.first)}: "

@@ -25,7 +25,7 @@ _ESTIMATE = {"mean": 0.61, "low": 0.57, "high": 0.65}
 _CONTRAST = {"mean": 0.03, "low": 0.01, "high": 0.06, "p": 0.009}
 EVALUATION_EXAMPLE = {
     "name": "starter", "queries": 120, "recall": _ESTIMATE, "ndcg": _ESTIMATE,
-    "calibration_error": {"mean": 0.08, "low": 0.06, "high": 0.11}, "judged_only": True, "depth": 10,
+    "calibration_error": {"mean": 0.08, "low": 0.06, "high": 0.11}, "right": 310, "wrong": 95, "depth": 10,
 }  # fmt: skip
 CONTRAST_EXAMPLE = {"first": "starter", "second": "best", "recall": _CONTRAST, "ndcg": _CONTRAST}
 _REPORT = {

@@ -40,7 +40,7 @@ class Asset(Struct, frozen=True, kw_only=True):
 
 
 class Moment(Struct, frozen=True, kw_only=True):
-    """A stretch of a file that matched; a whole picture has no times."""
+    """A stretch or page of a file that matched; a whole picture has neither."""
 
     segment_id: int
     signal: str
@@ -50,6 +50,9 @@ class Moment(Struct, frozen=True, kw_only=True):
     score: float = 0.0
     relevance: float = 0.0
     thumbnail: str = ""
+    page: int | None = None  # of a document, from 1
+    lines: tuple[int, int] | None = None  # of a text file: the first and the last one, from 1
+    box: tuple[float, float, float, float] | None = None  # of the words in the picture
 
 
 class Hit(Struct, frozen=True, kw_only=True):
@@ -86,6 +89,8 @@ class Citation(Struct, frozen=True, kw_only=True):
     support: float
     start_seconds: float | None = None
     end_seconds: float | None = None
+    page: int | None = None
+    lines: tuple[int, int] | None = None
     box: tuple[float, float, float, float] | None = None
 
 
@@ -179,8 +184,9 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     queries: int
     recall: Estimate  # among the first `depth` hits
     ndcg: Estimate
-    calibration_error: Estimate  # lower is better
-    judged_only: bool = False
+    calibration_error: Estimate | None = None  # lower is better; None: too few of the hits were judged wrong
+    right: int = 0  # judged hits among the first `depth` of all queries
+    wrong: int = 0
     depth: int = 10
 
 

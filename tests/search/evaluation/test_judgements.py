@@ -34,7 +34,6 @@ def test_the_latest_word_counts_and_goes_with_its_asset(engine: SearchEngine) ->
     with engine.database.read() as connection:
         (query,) = stored(connection)
         assert (query.text, dict(query.relevant)) == ("a dog", {1: 0, 2: 2})
-        assert query.wrong_too
         assert made.path == "/media/a/one.jpg"
         assert [one.asset_id for one in judgements.list_judgements(connection, query="a dog")] == [1, 2]
         assert judgements.list_judgements(connection, query="a cat") == []

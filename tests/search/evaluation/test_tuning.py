@@ -14,7 +14,7 @@ from search.catalog.feedback import tunings
 from search.catalog.query_log import recent_queries
 from search.engine import SearchEngine
 from search.errors import SpaceError, UsageError
-from search.evaluation.evaluate import contrast, measure
+from search.evaluation.evaluate import FEWEST_WRONG, contrast, measure
 from search.evaluation.judgements import JudgedQuery
 from search.evaluation.tuning import learn
 from search.query.parse import parse_query
@@ -64,6 +64,19 @@ def test_measuring_counts_what_is_found_and_compares_query_by_query(engine: Sear
     assert contrast(measured, measured).ndcg.is_noise
     with pytest.raises(UsageError, match="thumbs"):
         measure("words", engine, known[:1])
+
+
+def test_calibration_is_measured_where_enough_was_judged_wrong_and_the_counts_are_told(engine: SearchEngine) -> None:
+    """Where only right hits were judged, any relevance below 1 would look too low."""
+    right = [JudgedQuery(f"red {detail}", {number: 1}) for number, detail in enumerate(DETAILS, start=1)]
+    alone = measure("words", engine, right).evaluation
+    assert (alone.calibration_error, alone.right, alone.wrong) == (None, len(DETAILS), 0)
+    both = [JudgedQuery(each.text, {number: int(number in each.relevant) for number in range(1, 13)}) for each in right]
+    whole = measure("words", engine, both).evaluation
+    assert whole.wrong >= FEWEST_WRONG
+    assert whole.right == len(DETAILS)
+    assert whole.calibration_error is not None
+    assert 0 < whole.calibration_error.mean < 1
 
 
 def test_measuring_leaves_no_trace_among_the_queries_of_people(tmp_path: Path) -> None:
