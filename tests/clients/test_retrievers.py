@@ -62,7 +62,23 @@ def test_documents_say_where_they_stand(url: str) -> None:
     with Medley(url) as medley:
         assert document.metadata["matched"] is medley.search("green harbour opens at noon", limit=2).matched
     picture = MedleyRetriever(url=url, k=1).invoke("blue")[0]
-    assert picture.page_content == "Image blue.png"
+    assert picture.page_content.startswith('Image blue.png. It matches "blue" with a probability of 0.')
+
+
+def test_a_picture_is_told_by_all_that_is_known_of_it(world: World, url: str) -> None:
+    world.picture("wharf.png", "violet quay", words="Fresh herring", at=(48.8867, 2.3431))
+    stop = world.document("stop.pdf", [["nothing"], ["the timetable of line four"]])
+    found = MedleyRetriever(url=url, k=9).invoke("violet quay herring")
+    shown = next(item for item in found if item.metadata["citation"] == "wharf.png")
+    place = "Montmartre, Paris, France"
+    assert shown.page_content.startswith(f"Image wharf.png, {place}. Words in it: Fresh herring. It matches")
+    assert shown.metadata["place"] == place
+    page = MedleyRetriever(url=url, k=1).invoke("timetable of line four")[0]
+    assert (page.metadata["asset_id"], page.metadata["citation"]) == (str(stop), "stop.pdf, page 2")
+    node = NodeRetriever(url, similarity_top_k=1).retrieve("violet quay")[0].node
+    read = node.get_content(metadata_mode=MetadataMode.LLM)
+    assert f"place: {place}" in read
+    assert "None" not in read
 
 
 def test_what_only_comes_closest_can_be_left_out(url: str) -> None:

@@ -22,6 +22,9 @@ _FOR_PROGRAMS = [
     "matched",
     "start_seconds",
     "end_seconds",
+    "page",
+    "lines",
+    "box",
 ]
 
 
@@ -64,8 +67,10 @@ class MedleyRetriever(BaseRetriever):
                     id_=str(metadata["segment_id"]),
                     text=words,
                     metadata=metadata,
-                    # A model reads the citation, the kind and the date; the rest is for programs.
-                    excluded_llm_metadata_keys=_FOR_PROGRAMS,
+                    # A model reads the citation, the kind, and what is known of date and place.
+                    excluded_llm_metadata_keys=[
+                        key for key, value in metadata.items() if key in _FOR_PROGRAMS or value is None
+                    ],
                     excluded_embed_metadata_keys=list(metadata),
                 ),
                 score=score,
