@@ -11,6 +11,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from search.alerts.saved_searches import Reach
 from search.results import AssetView, Filters, Kind, Moment
 from search.signals import Signal
 
@@ -362,6 +363,9 @@ class SavedSearchView(Struct, frozen=True, kw_only=True):
     events: int  # that are kept
     created_at: str
     webhook_secret: Annotated[str, Meta(description="Shown only when it is new.")] | None = None
+    reach: (
+        Annotated[Reach, Meta(description="What a new file needs, and the best of now. Only on creation.")] | None
+    ) = None
 
 
 class SavedEventView(Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from api.schemas import (
     SpaceView,
 )
 from search.alerts.saved_query import decode
+from search.alerts.saved_searches import Reach
 from search.catalog.records import (
     AssetRecord,
     Counts,
@@ -147,8 +148,10 @@ def job_view(record: JobRecord, now: float) -> JobView:
     )
 
 
-def saved_search_view(record: SavedSearchRecord, events: int, secret: str | None = None) -> SavedSearchView:
-    """A saved search; its webhook's secret only where it is new."""
+def saved_search_view(
+    record: SavedSearchRecord, events: int, secret: str | None = None, reach: Reach | None = None
+) -> SavedSearchView:
+    """A saved search; its webhook's secret, and how far its best file reaches, only where they are new."""
     query = decode(record.query)
     return SavedSearchView(
         id=str(record.id),
@@ -161,6 +164,7 @@ def saved_search_view(record: SavedSearchRecord, events: int, secret: str | None
         events=events,
         created_at=iso(record.created_at),
         webhook_secret=secret,
+        reach=reach,
     )
 
 

@@ -47,7 +47,9 @@ class SearchEngine:
         self._query_log = QueryLog(database, settings.remember_queries)
         self._readers = Readers(settings, database)
         self._searcher = Searcher(settings, database, self._query_log, self._readers)
-        self.saved_searches = SavedSearches(settings, database, lambda: self.active_space)
+        self.saved_searches = SavedSearches(
+            settings, database, lambda: self.active_space, lambda query: self.tried().search(query)
+        )
         self._answerer = QuestionAnswerer(database, self._searcher, self._readers, settings.max_query_characters)
 
     @classmethod

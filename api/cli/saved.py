@@ -49,10 +49,16 @@ def add(
         record = engine.saved_searches.create(
             name, query, relevance=relevance, notify=not quiet, webhook_url=webhook_url
         )
+        reach = engine.saved_searches.reach(record)
     if as_json:
-        print_json(saved_search_view(record, 0, record.webhook_secret))
+        print_json(saved_search_view(record, 0, record.webhook_secret, reach))
         return
     click.echo(f"Kept as {printable(record.name)!r}.")
+    if record.notify and reach.falls_short:
+        click.echo(
+            f"You are told of new files from a relevance of {reach.needed:.2f} on, and the best file of now has "
+            f"{reach.best:.2f}. To hear of less likely ones, save it with a lower --relevance."
+        )
     if record.webhook_secret:
         click.echo(f"Its webhook's secret, shown only now: {record.webhook_secret}")
 

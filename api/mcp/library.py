@@ -197,8 +197,11 @@ class Library:
 
     def save(self, name: str, query: str, filters: Filters) -> dict[str, Any]:
         """Keep a search. Raises UsageError for a name that is taken."""
-        record = self._service.engine.saved_searches.create(name, SavedQuery(text=query, filters=filters))
-        return {"saved_search_id": str(record.id), "name": record.name}
+        saved = self._service.engine.saved_searches
+        record = saved.create(name, SavedQuery(text=query, filters=filters))
+        reach = saved.reach(record)
+        told = {"saved_search_id": str(record.id), "name": record.name}
+        return told | {"relevance_needed": reach.needed, "best_relevance_now": reach.best}
 
     def _moment(self, segment_id: int) -> tuple[SegmentRecord, AssetRecord]:
         with self._service.database.read() as connection:
@@ -219,6 +222,8 @@ def _hit(hit: Hit) -> dict[str, Any]:
         "kind": hit.asset.kind,
         "relevance": round(hit.relevance, 2),
         "dated_at": hit.asset.dated_at,
+        "place": hit.asset.place,
+        "caption": _cut(hit.asset.caption, _TEXT),
         "moments": [
             {
                 "segment_id": moment.segment_id,

@@ -44,7 +44,7 @@ _STREAMED_TOGETHER = 100
 _SAVED = {
     "id": "3", "name": "Boats", "text": "a sailing boat", "filters": {"kind": ["image"]}, "relevance": None,
     "notify": True, "webhook_url": "https://example.org/medley", "events": 2, "created_at": "2024-07-15T19:58:00Z",
-    "webhook_secret": None,
+    "webhook_secret": None, "reach": None,
 }  # fmt: skip
 _NEW = {"name": "Boats", "text": "a sailing boat", "filters": {"kind": ["image"]}}
 _EVENT = {
@@ -82,7 +82,7 @@ def list_saved_searches(service: Injected, cursor: Cursor = None, limit: PageLim
 @post(
     "/v1/saved-searches",
     sync_to_thread=True,
-    opt=example(_SAVED, request=_NEW),
+    opt=example(_SAVED | {"reach": {"needed": 0.7, "best": 0.82}}, request=_NEW),
     responses={
         **documented(409),
         201: documented_body(SavedSearchView, "Kept; a webhook's secret is shown only here."),
@@ -104,7 +104,7 @@ def create_saved_search(
             webhook_url=data.webhook_url,
         )
         logs.wrote(request, "search saved", saved_search=record.id)
-        return saved_search_view(record, 0, record.webhook_secret)
+        return saved_search_view(record, 0, record.webhook_secret, service.engine.saved_searches.reach(record))
 
     return once(service.database, request, msgspec.json.encode(data).decode(), 201, act)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from search.active_space import ActiveSpace
@@ -18,12 +19,12 @@ from search.catalog.alerts import saved_searches
 from search.catalog.database import Database
 from search.catalog.records import SavedSearchRecord
 from search.errors import UsageError
-from search.results import Filters, Query
+from search.results import Filters, Query, SearchResult
 from search.settings import Settings
 
 MOST_NAME_CHARACTERS = 200
 
-__all__ = ["MOST_URL_CHARACTERS", "Change", "SavedSearches"]
+__all__ = ["MOST_URL_CHARACTERS", "Change", "Reach", "SavedSearches"]
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -37,13 +38,32 @@ class Change(Struct, frozen=True, kw_only=True):
     webhook_url: str | UnsetType | None = UNSET
 
 
+class Reach(Struct, frozen=True, kw_only=True):
+    """Whether files like the best one that the library holds would raise an event."""
+
+    needed: float  # relevance from which new files do
+    best: float | None  # relevance of the best file of now; None: nothing is found
+
+    @property
+    def falls_short(self) -> bool:
+        """Whether even the best file of now would raise none."""
+        return self.best is not None and self.best < self.needed
+
+
 class SavedSearches:
     """The saved searches of one library. Thread-safe."""
 
-    def __init__(self, settings: Settings, database: Database, active: Callable[[], ActiveSpace]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        active: Callable[[], ActiveSpace],
+        search: Callable[[Query], SearchResult],
+    ) -> None:
         self._settings = settings
         self._database = database
         self._active = active
+        self._search = search
 
     def create(
         self,
@@ -109,6 +129,12 @@ class SavedSearches:
     def query(self, record: SavedSearchRecord) -> Query:
         """What it searches for now. Raises QueryError."""
         return self._query(decode(record.query))
+
+    def reach(self, record: SavedSearchRecord) -> Reach:
+        """How likely its best file of now is, and how likely a new one must be. Raises as a search does."""
+        hits = self._search(msgspec.structs.replace(self.query(record), limit=1)).hits
+        needed = self._active().calibration.threshold if record.least is None else record.least
+        return Reach(needed=needed, best=hits[0].relevance if hits else None)
 
     def _query(self, query: SavedQuery) -> Query:
         asked = query.query(self._settings.max_query_characters, self._settings.max_query_parts)

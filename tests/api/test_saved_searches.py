@@ -103,6 +103,21 @@ def test_a_process_that_is_behind_knows_the_library_before_it_judges(
     assert {asset_id: told[asset_id] for asset_id in found} == pytest.approx(found, abs=0.02)
 
 
+def test_saving_says_how_likely_a_file_must_be_and_how_likely_the_best_one_is(
+    world: World, client: httpx.Client
+) -> None:
+    assert save(client, name="Nothing there", text="red")["reach"] == {"needed": 0.05, "best": None}
+    world.picture("red.png", "red")
+    world.picture("blue.png", "blue")
+    made = client.post("/v1/saved-searches", json={"name": "Red", "text": "red"}).json()
+    assert made["reach"]["needed"] == world.engine.active_space.calibration.threshold
+    found = client.get(f"/v1/saved-searches/{made['id']}/results").json()["hits"]
+    assert made["reach"]["best"] == found[0]["relevance"]
+    assert client.get(f"/v1/saved-searches/{made['id']}").json()["reach"] is None
+    with world.database.read() as connection:
+        assert [record.name for record in saved_searches.list_saved_searches(connection)] == ["Nothing there", "Red"]
+
+
 def test_hundreds_are_listed_page_by_page(world: World, client: httpx.Client) -> None:
     with world.database.write() as connection:
         for number in range(250):

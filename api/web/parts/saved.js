@@ -91,8 +91,9 @@ function ask() {
   form.onsubmit = async (event) => {
     event.preventDefault();
     try {
-      await call("POST", "/v1/saved-searches", { name: named.value.trim(), text, notify: tells.checked });
+      const saved = await call("POST", "/v1/saved-searches", { name: named.value.trim(), text, notify: tells.checked });
       await show(address.read().parameters);
+      if (saved.notify && saved.reach.best !== null && saved.reach.best < saved.reach.needed) offer(saved);
     } catch (error) {
       message.replaceChildren(failure(error));
     }
@@ -100,6 +101,21 @@ function ask() {
   form.hidden = false;
   named.select();
   named.focus();
+}
+
+/** Says that even the best file of now would not be told of, and how to hear of such. @param {any} saved */
+function offer({ id, reach }) {
+  const percent = (/** @type {number} */ relevance) => `${Math.round(relevance * 100)} %`;
+  const lower = Math.floor(reach.best * 100) / 100;
+  $("news").replaceChildren(`You are told of new files that match with ${percent(reach.needed)}; the best one here has ${percent(reach.best)}. `,
+    ...(lower > 0 ? [button(`Tell me from ${percent(lower)} on`, async () => {
+      try {
+        await call("PATCH", `/v1/saved-searches/${encodeURIComponent(id)}`, { relevance: lower });
+        $("news").replaceChildren(`You are told of new files that match with ${percent(lower)}.`);
+      } catch (error) {
+        $("news").replaceChildren(failure(error));
+      }
+    })] : []));
 }
 
 function listen() {

@@ -222,6 +222,67 @@ def test_every_answer_is_small_whatever_the_library_holds(world: World, client: 
     assert max(sizes.values()) <= MOST_CHARACTERS, sizes
 
 
+def test_an_agent_works_through_a_library_in_steps(world: World, client: httpx.Client) -> None:
+    """From knowing nothing to a saved search, each step by what the one before told."""
+    for day in range(1, 8):
+        paris = (48.8867, 2.3431) if day % 2 else None
+        world.picture(f"{day}.png", "green boat", taken=datetime(2024, 7, day, tzinfo=UTC), at=paris)
+    world.picture("winter.png", "white snow", taken=datetime(2024, 1, 3, tzinfo=UTC))
+    talk_file = world.media / "talk.ogg"
+    talk_file.write_bytes(b"OggS")
+    said = [(n * 10.0, n * 10.0 + 9, f"passage {n} of the harbour talk") for n in range(20)]
+    world.recording(talk_file, said)
+
+    async def work(agent: Client) -> None:
+        there = await told(agent, "sources")
+        assert there["kinds"] == {"image": 8, "audio": 1}
+        (source,) = there["sources"]
+        (place,) = there["places"]
+        city = place["name"].split(",")[0].lower()
+
+        july: list[dict[str, Any]] = []
+        page: dict[str, Any] = {"next_cursor": None}
+        while "next_cursor" in page:
+            page = await told(
+                agent, "browse", after="2024-07", before="2024-07", where=f"place:{city}", kinds=["image"],
+                source_id=source["source_id"], limit=3, cursor=page["next_cursor"],
+            )  # fmt: skip
+            assert page["count"] == 4
+            july += page["assets"]
+        assert [Path(asset["path"]).name for asset in july] == ["7.png", "5.png", "3.png", "1.png"]
+        assert all(asset["place"].lower().startswith(city) for asset in july)
+
+        found = await told(agent, "search", query="green boat after:2024-07", limit=3)
+        rest = await told(agent, "search", query="green boat after:2024-07", limit=15, cursor=found["next_cursor"])
+        ids = [hit["asset_id"] for hit in (*found["hits"], *rest["hits"]) if hit["kind"] == "image"]
+        assert len(ids) == len(set(ids)) == 7
+        moment = found["hits"][0]["moments"][0]["segment_id"]
+        looked = await agent.call_tool("look", {"segment_id": moment})
+        assert [part.type for part in looked.content] == ["text", "image"]
+        around = await told(agent, "neighbours", segment_id=moment, count=2)
+        assert around["before"] or around["after"]
+        assert all(entry["asset_id"] != around["asset"]["asset_id"] for entry in around["before"] + around["after"])
+
+        heard = (await told(agent, "search", query="passage 7 harbour talk", kinds=["audio"], limit=1))["hits"][0]
+        passage = next(item for item in heard["moments"] if "passage 7 " in item["text"])
+        stretch = await told(
+            agent, "transcript", asset_id=heard["asset_id"],
+            start_seconds=passage["start_seconds"] - 10, end_seconds=passage["end_seconds"] + 10,
+        )  # fmt: skip
+        assert [line["text"].split()[1] for line in stretch["lines"]] == ["6", "7", "8"]
+
+        answer = await told(agent, "ask", question="when is noon?")
+        assert answer["found"]
+        assert answer["citations"]
+        kept = await told(agent, "save_search", name="Boats", query="green boat", kinds=["image"])
+        assert 0 < kept["relevance_needed"] < 1
+        assert 0 < kept["best_relevance_now"] <= 1
+        listed = (await told(agent, "saved_searches"))["saved_searches"]
+        assert [item["saved_search_id"] for item in listed] == [kept["saved_search_id"]]
+
+    talk(client, work)
+
+
 def test_progress_is_told_while_models_load(world: World, client: httpx.Client) -> None:
     world.picture("leaf.png", "green")
     world.space.delay_seconds = 2.5

@@ -59,3 +59,18 @@ def test_a_search_is_saved_told_of_and_forgotten(page: Page, world: World, clien
     expect(chip).not_to_contain_text("new")
     page.get_by_role("button", name="Forget the saved search Red things").click()
     expect(chip).to_have_count(0)
+
+
+def test_a_search_that_even_its_best_file_would_not_raise_is_offered_a_lower_bar(
+    page: Page, world: World, client: httpx.Client
+) -> None:
+    world.picture("red.png", "red")
+    world.picture("blue.png", "blue")
+    page.goto("/#/search?q=red")
+    page.get_by_role("button", name="Save this search").click()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("#news")).to_contain_text("the best one here has")
+    page.get_by_role("button", name=re.compile(r"Tell me from \d+ % on")).click()
+    expect(page.locator("#news")).to_contain_text(re.compile(r"You are told of new files that match with \d+ %\.$"))
+    (saved,) = client.get("/v1/saved-searches").json()["items"]
+    assert 0 < saved["relevance"] < 0.5
