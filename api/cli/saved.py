@@ -15,6 +15,7 @@ from api.cli.output import print_json, print_result, print_table, printable
 from api.cli.status import opened_database
 from api.serializers import delivery_view, saved_search_view
 from search.alerts.saved_query import SavedQuery
+from search.alerts.saved_searches import Change
 from search.alerts.webhooks import event_body
 from search.catalog.alerts import deliveries, saved_searches
 from search.catalog.database import Database
@@ -57,9 +58,38 @@ def add(
     if record.notify and reach.falls_short:
         click.echo(
             f"You are told of new files from a relevance of {reach.needed:.2f} on, and the best file of now has "
-            f"{reach.best:.2f}. To hear of less likely ones, save it with a lower --relevance."
+            f"{reach.best:.2f}. To hear of less likely ones: medley saved change {record.id} --relevance ..."
         )
     if record.webhook_secret:
+        click.echo(f"Its webhook's secret, shown only now: {record.webhook_secret}")
+
+
+@saved.command()
+@click.argument("name")
+@click.option("--name", "new_name", metavar="NAME", help="Another name.")
+@click.option("--text", help="Another query, in the query language.")
+@click.option("--relevance", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+              help="From which a new file is told of.")  # fmt: skip
+@click.option("--webhook", "webhook_url", metavar="URL", help="Where events are sent, signed; '' for nowhere.")
+@click.option("--notify/--quiet", default=None, help="Raise events, or none.")
+def change(
+    name: str,
+    new_name: str | None,
+    text: str | None,
+    relevance: float | None,
+    webhook_url: str | None,
+    notify: bool | None,
+) -> None:
+    """Change the saved search NAME (or its id); what isn't given stays. It holds for files to come."""
+    given = {"name": new_name, "text": text, "relevance": relevance, "notify": notify}
+    values: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if webhook_url is not None:
+        values["webhook_url"] = webhook_url or None
+    with _engine() as engine:
+        before = _named(engine.database, name)
+        record = engine.saved_searches.change(before.id, Change(**values))
+    click.echo(f"Kept as {printable(record.name)!r}.")
+    if record.webhook_secret and record.webhook_secret != before.webhook_secret:
         click.echo(f"Its webhook's secret, shown only now: {record.webhook_secret}")
 
 

@@ -70,7 +70,7 @@ def test_a_picture_is_told_by_all_that_is_known_of_it(world: World, url: str) ->
     stop = world.document("stop.pdf", [["nothing"], ["the timetable of line four"]])
     found = MedleyRetriever(url=url, k=9).invoke("violet quay herring")
     shown = next(item for item in found if item.metadata["citation"] == "wharf.png")
-    place = "Montmartre, Paris, France"
+    place = "Paris 18 Buttes-Montmartre, Paris, France"
     assert shown.page_content.startswith(f"Image wharf.png, {place}. Words in it: Fresh herring. It matches")
     assert shown.metadata["place"] == place
     page = MedleyRetriever(url=url, k=1).invoke("timetable of line four")[0]

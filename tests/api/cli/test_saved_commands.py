@@ -43,8 +43,14 @@ def test_a_search_is_kept_checked_told_of_and_forgotten(settings: Settings, caps
     assert "1 new file matches" in capsys.readouterr().out
     assert run(["saved", "events", "Boats"]) == 0
     assert "old-boat.jpg" in capsys.readouterr().out
+    assert run(["saved", "change", "Reds", "--relevance", "0.2", "--name", "Rots", "--quiet"]) == 0
+    capsys.readouterr()
     assert run(["saved", "list", "--json"]) == 0
     items = json.loads(capsys.readouterr().out)["items"]
-    assert [(item["name"], item["events"]) for item in items] == [("Reds", 0), ("Boats", 1)]
+    assert [(item["name"], item["text"], item["events"]) for item in items] == [
+        ("Rots", "red", 0),
+        ("Boats", "boat", 1),
+    ]
+    assert (items[0]["relevance"], items[0]["notify"]) == (0.2, False)
     assert run(["saved", "remove", "Boats"]) == 0
-    assert run(["saved", "show", "Boats"]) == 2
+    assert run(["saved", "show", "Boats"]) == 1

@@ -252,9 +252,10 @@ def test_an_agent_works_through_a_library_in_steps(world: World, client: httpx.C
         assert [Path(asset["path"]).name for asset in july] == ["7.png", "5.png", "3.png", "1.png"]
         assert all(asset["place"].lower().startswith(city) for asset in july)
 
-        found = await told(agent, "search", query="green boat after:2024-07", limit=3)
-        rest = await told(agent, "search", query="green boat after:2024-07", limit=15, cursor=found["next_cursor"])
-        ids = [hit["asset_id"] for hit in (*found["hits"], *rest["hits"]) if hit["kind"] == "image"]
+        asked: dict[str, Any] = {"query": "green boat after:2024-07", "kinds": ["image"]}
+        found = await told(agent, "search", **asked, limit=3)
+        rest = await told(agent, "search", **asked, limit=15, cursor=found["next_cursor"])
+        ids = [hit["asset_id"] for hit in (*found["hits"], *rest["hits"])]
         assert len(ids) == len(set(ids)) == 7
         moment = found["hits"][0]["moments"][0]["segment_id"]
         looked = await agent.call_tool("look", {"segment_id": moment})
