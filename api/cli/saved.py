@@ -172,7 +172,9 @@ def list_deliveries(name: str, retry: bool, as_json: bool) -> None:
     if as_json:
         print_json({"items": views, "next_cursor": None})
     elif not views:
-        click.echo("Nothing was sent yet.")
+        click.echo(
+            "Nothing was sent yet." if record.webhook_url else "It has no webhook."
+        )
     else:
         rows = [
             (
@@ -206,7 +208,8 @@ def check() -> None:
             before = saved_searches.latest_event(connection)
         alert_once(engine)
         with engine.database.read() as connection:
-            count = len(saved_searches.events_after(connection, before, limit=saved_searches.MOST_EVENTS))
+            told = saved_searches.events_after(connection, before, limit=saved_searches.MOST_EVENTS)
+    count = len({event.asset_id for event in told})
     click.echo(f"{count} new {'file matches' if count == 1 else 'files match'}.")
 
 

@@ -36,6 +36,8 @@ def test_a_search_is_kept_checked_told_of_and_forgotten(settings: Settings, caps
     assert "--relevance" in said
     assert run(["saved", "add", "Boats", "boat", "--relevance", "0.01"]) == 0
     assert capsys.readouterr().out == "Kept as 'Boats'.\n"
+    assert run(["saved", "deliveries", "Boats"]) == 0
+    assert "no webhook" in capsys.readouterr().out
     assert run(["saved", "show", "Boats", "--limit", "1"]) == 0
     assert "boat" in capsys.readouterr().out
     add(settings, "old-boat")
