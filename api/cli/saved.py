@@ -172,9 +172,7 @@ def list_deliveries(name: str, retry: bool, as_json: bool) -> None:
     if as_json:
         print_json({"items": views, "next_cursor": None})
     elif not views:
-        click.echo(
-            "Nothing was sent yet." if record.webhook_url else "It has no webhook."
-        )
+        click.echo("Nothing was sent yet." if record.webhook_url else "It has no webhook.")
     else:
         rows = [
             (

@@ -45,7 +45,7 @@ class Floors(Struct, frozen=True):
     sample: Float32Array | None  # (n, d) of the signal's segments, with which these hold; None: with every one
 
     def hold(self, size: int, sample: Float32Array) -> bool:
-        """Whether no lower score can matter in a library of this size, with this sample of the signal's segments."""
+        """Whether no lower score can matter in a library of this size, with this sample `(n, d)` of the signal."""
         low, high = self.sizes
         return low <= size <= high and (self.sample is None or self.sample is sample)
 

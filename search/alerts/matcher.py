@@ -94,10 +94,9 @@ class Matcher:
         """Compare the next batch of new vectors; False when there was none, or another process does it."""
         active = self._active()
         with self._database.read() as connection:
+            if saved_searches.matched_up_to(connection, active.record.id) == latest_sequence(connection):
+                return False  # as nearly always: nothing more is read
             wanted = saved_searches.revisions(connection)
-            done = saved_searches.matched_up_to(connection, active.record.id)
-            if wanted and done == latest_sequence(connection):
-                return False
         if not wanted:
             self._collection = None
             return False

@@ -37,7 +37,8 @@ def create_saved_search(
 ) -> SavedSearchRecord:
     """Keep a search, whose new files are those that the space gets from now on. Raises UsageError for a taken name."""
     name = clean_text(name) or ""
-    if not revisions(connection):  # nobody has compared anything for a while
+    if connection.scalar(select(saved_search.c.id).where(saved_search.c.notify).limit(1)) is None:
+        # Nobody has compared anything for a while.
         connection.execute(delete(matching))
     begin_matching(connection, space_id)
     if connection.scalar(select(saved_search.c.id).where(saved_search.c.name == name)) is not None:
