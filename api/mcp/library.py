@@ -29,6 +29,7 @@ MOST_HITS = 15
 MOMENTS = 3  # of one hit
 CLOSEST = 3  # hits named where there is no answer
 _TEXT = 200  # characters of one moment's words
+_NOTED = 100  # of a hit's place and caption
 _PATH = 200
 _LONG_TEXT = 8000  # of the words of a moment that is looked at
 _TRANSCRIPT = 12_000  # of one page of a transcript
@@ -222,8 +223,8 @@ def _hit(hit: Hit) -> dict[str, Any]:
         "kind": hit.asset.kind,
         "relevance": round(hit.relevance, 2),
         "dated_at": hit.asset.dated_at,
-        "place": hit.asset.place,
-        "caption": _cut(hit.asset.caption, _TEXT),
+        "place": _cut(hit.asset.place, _NOTED),
+        "caption": _cut(hit.asset.caption, _NOTED),
         "moments": [
             {
                 "segment_id": moment.segment_id,
