@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from api.schemas import FailureView, NoteView, Status
-from api.serializers import asset_counts, failure_view, note_view, source_view
+from api.serializers import asset_counts, failure_view, left_out, note_view, source_view
 from search import distribution
 from search.catalog import assets, sources, spaces
 from search.catalog.database import Connection, Database
@@ -23,6 +23,7 @@ def account(database: Database) -> Status:
         active = spaces.active_space(connection)
         records = sources.list_sources(connection)
     views = [source_view(record) for record in records]
+    skipped = dict(sum((Counter(view.skipped) for view in views), Counter()))
     return Status(
         assets=asset_counts(counts),
         unread=counts.unread,
@@ -30,7 +31,8 @@ def account(database: Database) -> Status:
         noted_by_kind=dict(counts.noted_by_kind),
         kinds=dict(counts.by_kind),
         segments=dict(counts.segments),
-        skipped=dict(sum((Counter(view.skipped) for view in views), Counter())),
+        skipped=skipped,
+        left_out=left_out(skipped),
         sources=views,
         space=active.name if active else None,
         space_notes=list(advice(active.specification)) if active else [],

@@ -239,6 +239,7 @@ class Status(Struct, frozen=True, kw_only=True):
     noted: int  # of the indexed files: something was left out of them, and their `note` says what
     noted_by_kind: dict[str, int]  # what the notes are about: length, tracks, sound, picture, pages, words, beside
     skipped: dict[str, int]  # what scans left out on purpose, counted by reason
+    left_out: list[str]  # the same in words, the most frequent first: "3 PDF files", "1 @eaDir folder"
     kinds: dict[str, int]
     segments: dict[str, int]
     sources: list[SourceView]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -41,6 +42,9 @@ from search.results import Kind
 from search.signals import Signal
 from search.spaces.specification import advice
 from search.times import iso, maybe_iso
+
+_PLURAL = re.compile(r"\b(file|folder|link)s\b")
+_SUFFIX = re.compile(r"^[a-z0-9]{1,4}(?= files$)")
 
 
 def asset_details(record: AssetRecord) -> AssetDetails:
@@ -105,6 +109,18 @@ def note_view(record: AssetRecord) -> NoteView:
         about=(record.note_kinds or NoteKind.OTHER).split(","),
         left_out=record.note or "",
     )
+
+
+def left_out(skipped: Mapping[str, int]) -> list[str]:
+    """What scans left out, in words, the most frequent first: `12 XLSX files`, `1 @eaDir folder`."""
+    ordered = sorted(skipped.items(), key=lambda entry: (-entry[1], entry[0]))
+    return [f"{count:,} {_reason(reason, count)}" for reason, count in ordered]
+
+
+def _reason(reason: str, count: int) -> str:
+    """Reasons are plural, and name kinds of files by their suffix: `xlsx files`, `links out of the source`."""
+    reason = _SUFFIX.sub(lambda suffix: suffix[0].upper(), reason)
+    return _PLURAL.sub(r"\1", reason, count=1) if count == 1 else reason
 
 
 def source_view(record: SourceRecord) -> SourceView:

@@ -16,7 +16,7 @@ from api.cli import INTERRUPTED
 from api.cli.bulk.jobs import BulkOptions, bulk_options, run_beside, unadded_source, work_on
 from api.cli.output import print_table, printable
 from api.cli.progress import shown_progress
-from api.cli.status import left_out, opened_database
+from api.cli.status import opened_database, shown_left_out
 from api.cli.stopping import stop_on_signals
 from indexer.indexer import Indexer
 from indexer.previews.ahead import thumbnails_ahead
@@ -153,7 +153,7 @@ def _say_scan(scanned: str, report: ScanReport) -> None:
     for reason in (*report.unreadable, *report.links):
         click.echo(f"{root}: left out: {printable(reason)}")
     if report.skipped:
-        click.echo(f"{root}: left out: {left_out(report.skipped)}")
+        click.echo(f"{root}: left out: {shown_left_out(report.skipped)}")
 
 
 def _is_anything_due(database: Database) -> bool:

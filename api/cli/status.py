@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -13,6 +12,7 @@ from api.cli.options import json_option
 from api.cli.output import print_json, print_table, printable
 from api.library_status import account, all_failures, all_notes
 from api.schemas import Page, Status
+from api.serializers import left_out
 from search.catalog import assets, queue
 from search.catalog.database import Database
 from search.errors import MedleyError
@@ -46,17 +46,13 @@ def refuse_empty_library(database: Database) -> None:
 
 
 _SHOWN_REASONS = 8
-_PLURAL = re.compile(r"\b(file|folder|link)s\b")
 
 
-def left_out(skipped: Mapping[str, int]) -> str:
-    """What a scan left out, the most frequent first: `12 xlsx files, 1 @eaDir folder`."""
-    ordered = sorted(skipped.items(), key=lambda entry: (-entry[1], entry[0]))
-    # Reasons are plural.
-    worded = {reason: _PLURAL.sub(r"\1", reason, count=1) if count == 1 else reason for reason, count in ordered}
-    shown = [f"{count} {printable(worded[reason])}" for reason, count in ordered[:_SHOWN_REASONS]]
-    rest = sum(count for _, count in ordered[_SHOWN_REASONS:])
-    return ", ".join([*shown, f"{rest} others"] if rest else shown)
+def shown_left_out(skipped: Mapping[str, int]) -> str:
+    """What a scan left out, on one line: `12 XLSX files, 1 @eaDir folder`."""
+    shown = [printable(words) for words in left_out(skipped)[:_SHOWN_REASONS]]
+    rest = sum(sorted(skipped.values(), reverse=True)[_SHOWN_REASONS:])
+    return ", ".join([*shown, f"{rest:,} others"] if rest else shown)
 
 
 def counted(noted_by_kind: Mapping[str, int]) -> str:
@@ -94,7 +90,7 @@ def _print_status(report: Status) -> None:
         kinds = counted(report.noted_by_kind)
         click.echo(f"something was left out of {report.noted} searchable files: {kinds} (--notes says what)")
     if report.skipped:
-        click.echo(f"left out: {left_out(report.skipped)}")
+        click.echo(f"left out: {shown_left_out(report.skipped)}")
     for title, numbers in (("kinds", report.kinds), ("segments", report.segments)):
         if numbers:
             click.echo(f"{title}: " + ", ".join(f"{number} {name}" for name, number in sorted(numbers.items())))

@@ -18,7 +18,7 @@ from search.catalog import assets
 _STATUS = {
     "assets": {"total": 1202, "pending": 900, "working": 32, "indexed": 268, "quarantined": 2, "missing": 0},
     "unread": 12, "noted": 3, "noted_by_kind": {"length": 2, "tracks": 1},
-    "skipped": {"pdf files": 3}, "kinds": {"image": 1100, "video": 102},
+    "skipped": {"pdf files": 3}, "left_out": ["3 PDF files"], "kinds": {"image": 1100, "video": 102},
     "segments": {"image": 250, "frame": 180},
     "sources": [SOURCE_EXAMPLE], "space": "starter", "space_notes": [], "database": "postgresql", "version": "0.1.0",
 }  # fmt: skip

@@ -70,13 +70,7 @@ function grouped(items, groupsOf) {
   return [...groups].sort(([, a], [, b]) => b.length - a.length);
 }
 
-/** What scans left out on purpose, such as "3 XLSX files". @param {Record<string, number> | undefined} skipped */
-export function leftOut(skipped) {
-  const reasons = Object.entries(skipped || {}).sort(([, a], [, b]) => b - a);
-  if (!reasons.length) return "";
-  return h("p", { class: "help" }, `Left out: ${reasons.map(([reason, number]) => `${number.toLocaleString()} ${worded(reason, number)}`).join(", ")}.`);
+/** What scans left out on purpose, such as "3 XLSX files". @param {string[]} reasons */
+export function leftOut(reasons) {
+  return reasons.length ? h("p", { class: "help" }, `Left out: ${reasons.join(", ")}.`) : "";
 }
-
-// Reasons are plural: "xlsx files", "@eaDir folders", "links out of the source".
-const worded = (reason, number) => (number === 1 ? reason.replace(/\b(file|folder|link)s\b/, "$1") : reason)
-  .replace(/^[a-z0-9]{1,4}(?= files?$)/, (suffix) => suffix.toUpperCase());

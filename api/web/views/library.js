@@ -53,11 +53,11 @@ async function fill(id, title_, load) {
 
 const STATES = { indexed: "searchable", pending: "waiting", working: "being read", quarantined: "not readable", missing: "gone" };
 
-function figures({ assets, unread, kinds, space, skipped }) {
+function figures({ assets, unread, kinds, space, left_out: reasons }) {
   $("figures").replaceChildren(...[["files", assets.total], ...Object.entries(STATES).map(([state, words]) => [words, assets[state]])]
     .flatMap(([words, number]) => [h("dt", {}, words), h("dd", {}, number.toLocaleString())]));
   $("holds").replaceChildren(...[contents(kinds), unread > 0 && `, the text in ${count(unread, "picture")} is still being read`, space && `; found by the space ${space}.`].filter(Boolean),
-    leftOut(skipped));
+    leftOut(reasons));
 }
 
 async function sources() {
