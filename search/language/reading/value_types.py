@@ -119,7 +119,8 @@ _PRICE = re.compile(
 )
 # "How much sugar", but neither "how much is" nor "how much tax".
 _MEASURED = re.compile(
-    r"\b(?:how much|wie ?viele?|combien d[eu']|cuant[oa]) ?(?!(?:is|are|was|were|do|does|did|can|could|should|would|will|has|have"
+    r"\b(?:how much|wie ?viele?|combien d[eu']|cuant[oa]) ?"
+    r"(?!(?:is|are|was|were|do|does|did|can|could|should|would|will|has|have"
     r"|had|for|the|per|more|less|extra|money|tax|vat|tips?|discount|refund|interest|salary|credit|cash|change|commission"
     r"|ist|sind|war|kann|soll|hat|habe|geld|steuer|trinkgeld|rabatt|zins|gehalt|argent|tva|pourboire|remise|temps|es|son"
     r"|fue|hay|dinero|iva|propina|descuento|tiempo|time|zeit)\b)[a-z]{3,}"
