@@ -31,7 +31,7 @@ from search.spaces.weights import EFFICIENTNET, IMAGE, MINILM, PRIOR, SHIPPED, f
 from training.image_validation import Check, check
 from training.photos import VARIED, Photo, feature_maps, read_photos, varied_maps
 from training.trainable_blocks import Tail
-from training.trainer import SEED, Features, Learner, Projection, Words
+from training.trainer import SEED, Features, Projection, Trainer, Words
 
 CAPTIONED = "flickr8k"
 EPOCHS_FIRST, EPOCHS_AGAIN, EPOCHS_HEAD = 12, 6, 4
@@ -120,21 +120,21 @@ class Tuner:
     ) -> Iterator[tuple[Tail, Projection]]:
         """Epochs at a rate that falls to nothing at the horizon; gives the moving averages after every second one."""
         batches = len(self._rows) // BATCH_TAIL
-        learner = Learner(projection.train(), self._words, tail.train(), horizon * batches, rate, seed)
+        trainer = Trainer(projection.train(), self._words, tail.train(), horizon * batches, rate, seed)
         started = time.monotonic()
         for epoch in range(1, epochs + 1):
-            shuffled = learner.random.permutation(len(self._rows))[: batches * BATCH_TAIL]
-            losses = [self._step(learner, tail, batch) for batch in np.split(shuffled, batches)]
+            shuffled = trainer.random.permutation(len(self._rows))[: batches * BATCH_TAIL]
+            losses = [self._step(trainer, tail, batch) for batch in np.split(shuffled, batches)]
             seconds = time.monotonic() - started
             print(f"  tail, order {seed}, epoch {epoch}: loss {np.mean(losses):.3f}, {seconds:.0f} s", flush=True)
             if epoch % 2 == 0:
-                assert learner.average_tail is not None
-                yield copy.deepcopy((learner.average_tail, learner.average_projection))
+                assert trainer.average_tail is not None
+                yield copy.deepcopy((trainer.average_tail, trainer.average_projection))
 
-    def _step(self, learner: Learner, tail: Tail, batch: np.ndarray) -> float:
+    def _step(self, trainer: Trainer, tail: Tail, batch: np.ndarray) -> float:
         seen, mixtures = [], []
         for part in np.split(batch, BATCH_TAIL // TOGETHER):
-            mixed, shares = mix(self._view(part, learner.random), learner.random)
+            mixed, shares = mix(self._view(part, trainer.random), trainer.random)
             seen.append(tail(mixed))
             mixtures.append(shares)
         pooled, logits, grid = (torch.cat(kind) for kind in zip(*seen, strict=True))
@@ -142,7 +142,7 @@ class Tuner:
         # Learning without forgetting (arXiv 1606.09282): ConSE lives on the class probabilities.
         wanted = shares @ (self._published[batch] / 2.5).softmax(1)
         held = functional.kl_div((logits / 2.5).log_softmax(1), wanted, reduction="batchmean")
-        return learner.step((pooled, logits, grid), self._rows[batch], shares, held)
+        return trainer.step((pooled, logits, grid), self._rows[batch], shares, held)
 
     def _view(self, part: np.ndarray, random: np.random.Generator) -> Tensor:
         """Whole photos or one of their crops, mirrored or not."""
@@ -206,13 +206,13 @@ def see(tail: Tail, maps: np.ndarray, flip: bool) -> Features:
 def fit_head(words: Words, views: tuple[Features, Features], first: Projection, rows: Sequence[int]) -> Projection:
     """Steps 2 and 3: continue from the first head, on features that stay as they are."""
     batches = len(rows) // BATCH_HEAD
-    learner = Learner(copy.deepcopy(first).train(), words, None, EPOCHS_HEAD * batches, RATE_HEAD)
+    trainer = Trainer(copy.deepcopy(first).train(), words, None, EPOCHS_HEAD * batches, RATE_HEAD)
     for _ in range(EPOCHS_HEAD):
-        shuffled = learner.random.permutation(np.array(rows))[: batches * BATCH_HEAD]
+        shuffled = trainer.random.permutation(np.array(rows))[: batches * BATCH_HEAD]
         for batch in np.split(shuffled, batches):
-            pooled, logits, grid = views[int(learner.random.integers(2))]
-            learner.step((pooled[batch], logits[batch], grid[batch].float()), batch)
-    return average((first, learner.average_projection))
+            pooled, logits, grid = views[int(trainer.random.integers(2))]
+            trainer.step((pooled[batch], logits[batch], grid[batch].float()), batch)
+    return average((first, trainer.average_projection))
 
 
 @torch.no_grad()

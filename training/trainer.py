@@ -64,7 +64,7 @@ class Words:
         self.groups = torch.tensor([names[photo.group] for photo in photos])
 
 
-class Learner:
+class Trainer:
     """One run of training: batches, schedule, moving average. `step` gets features and photo numbers."""
 
     def __init__(

@@ -27,7 +27,7 @@ class ShardPlace(Protocol):
     #: as people wrote it
     address: str
     #: a local folder in which they are made
-    workshop: Path
+    staging: Path
 
     def names(self) -> list[str]:
         """The shards, in the order they were made. Raises UsageError when there is no such place, StoreError."""
@@ -36,7 +36,7 @@ class ShardPlace(Protocol):
         """One of them as a local file, while it is needed. Raises StoreError, FileNotFoundError."""
 
     def put(self, path: Path) -> None:
-        """Take a shard that is complete out of the workshop. Raises StoreError."""
+        """Take a shard that is complete out of the staging folder. Raises StoreError."""
 
 
 class ShardFolder:
@@ -44,17 +44,17 @@ class ShardFolder:
 
     def __init__(self, folder: Path) -> None:
         self.address = str(folder)
-        self.workshop = folder
+        self.staging = folder
 
     def names(self) -> list[str]:
         """As `ShardPlace.names`."""
-        if not self.workshop.is_dir():
-            raise UsageError(f"{self.workshop}: is not a folder of shards")
-        return sorted(path.name for path in self.workshop.iterdir() if path.suffix == SUFFIX and path.is_file())
+        if not self.staging.is_dir():
+            raise UsageError(f"{self.staging}: is not a folder of shards")
+        return sorted(path.name for path in self.staging.iterdir() if path.suffix == SUFFIX and path.is_file())
 
     def fetched(self, name: str) -> AbstractContextManager[Path]:
         """As `ShardPlace.fetched`: the file itself."""
-        return nullcontext(self.workshop / name)
+        return nullcontext(self.staging / name)
 
     def put(self, path: Path) -> None:
         """As `ShardPlace.put`: it is there already."""
@@ -63,9 +63,9 @@ class ShardFolder:
 class ShardStore:
     """As `ShardPlace`: a folder of a store."""
 
-    def __init__(self, address: str, store: WritableStore, workshop: Path) -> None:
+    def __init__(self, address: str, store: WritableStore, staging: Path) -> None:
         self.address = address
-        self.workshop = workshop
+        self.staging = staging
         self._store = store
 
     def names(self) -> list[str]:
@@ -75,7 +75,7 @@ class ShardStore:
     @contextmanager
     def fetched(self, name: str) -> Iterator[Path]:
         """As `ShardPlace.fetched`: a copy."""
-        with tempfile.TemporaryDirectory(dir=self.workshop) as folder:
+        with tempfile.TemporaryDirectory(dir=self.staging) as folder:
             copy = Path(folder) / name
             with copy.open("wb") as file:
                 for piece in self._store.read(self._store.stat(name)):
@@ -108,5 +108,5 @@ def shard_place(settings: Settings, address: str, profile: str = "") -> Iterator
     store = open_store(settings, root, profile)
     if not isinstance(store, WritableStore):
         raise StoreError(f"{root}: nothing can be written there; name a bucket, or a folder here, of SFTP or WebDAV")
-    with tempfile.TemporaryDirectory(prefix="medley-shards-") as workshop:
-        yield ShardStore(root, store, Path(workshop))
+    with tempfile.TemporaryDirectory(prefix="medley-shards-") as staging:
+        yield ShardStore(root, store, Path(staging))

@@ -68,7 +68,7 @@ class ShardWriter:
 
     def __init__(self, place: ShardPlace, root: str, recursive: bool, spaces: Sequence[SpaceRecord]) -> None:
         _arrow()
-        place.workshop.mkdir(parents=True, exist_ok=True)
+        place.staging.mkdir(parents=True, exist_ok=True)
         self._place = place
         self._columns = {record.id: f"vector_{number}" for number, record in enumerate(spaces)}
         named = [
@@ -89,7 +89,7 @@ class ShardWriter:
         """One shard of these entries. Raises CatalogError when the disk refuses, StoreError when a store does."""
         pa, pq = _arrow()
         self._number += 1
-        path = self._place.workshop / f"shard-{self._run}-{self._number:06d}{SUFFIX}"
+        path = self._place.staging / f"shard-{self._run}-{self._number:06d}{SUFFIX}"
         beside = path.with_suffix(".part")
         try:
             pq.write_table(

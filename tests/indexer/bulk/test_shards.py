@@ -240,7 +240,7 @@ def test_shards_lie_in_stores_as_in_folders(library: Library, tmp_path: Path, ki
             assert place.names() == []
             assert make_shards(library, place) == 0
             assert len(place.names()) >= 2
-            assert list(place.workshop.iterdir()) == []  # nothing stays here
+            assert list(place.staging.iterdir()) == []  # nothing stays here
             with place.fetched(place.names()[0]) as path:
                 held = len(read_files(path))
             assert held > 0
