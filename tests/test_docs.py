@@ -21,7 +21,8 @@ from search.catalog import idempotency
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.md")])
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#([^)\s]+))?\)")
 _MODULE = re.compile(r"python -m ((?:benchmarks|training|demo)(?:\.\w+)*)")
-_PAGE_IN_CODE = re.compile(r"docs/[\w/-]+\.md")
+_PACKAGES = ("search", "indexer", "api", "training", "benchmarks")
+_NAMED_IN_CODE = re.compile(rf"(?<!/)\b(?:docs/[\w/-]+\.md|(?:{'|'.join(_PACKAGES)})/[\w/]+\.py\b)")
 
 
 def _anchors(page: Path) -> set[str]:
@@ -46,11 +47,11 @@ def test_the_commands_of_the_pages_are_modules() -> None:
             assert path.with_suffix(".py").exists() or (path / "__init__.py").exists(), f"{page.name}: {module}"
 
 
-def test_the_pages_that_code_names_exist() -> None:
-    for package in ("search", "indexer", "api", "training", "benchmarks"):
+def test_the_pages_and_modules_that_code_names_exist() -> None:
+    for package in _PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
-            for page in _PAGE_IN_CODE.findall(path.read_text("utf-8")):
-                assert (ROOT / page).exists(), f"{path.name} names {page}"
+            for named in _NAMED_IN_CODE.findall(path.read_text("utf-8")):
+                assert (ROOT / named).exists(), f"{path.name} names {named}"
 
 
 def test_every_page_of_measurements_is_in_the_table_of_benchmarks() -> None:

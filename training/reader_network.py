@@ -1,6 +1,6 @@
 """The sentence encoder in torch, with low-rank adapters (LoRA, arXiv 2106.09685): what the reader is trained as.
 
-The same network as search/spaces/minilm.py and with the same names of weights. Knows tokens; knows no questions.
+The same network as search/spaces/text/minilm.py and with the same names of weights. Knows tokens; knows no questions.
 """
 
 from __future__ import annotations

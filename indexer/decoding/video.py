@@ -1,7 +1,7 @@
 """Videos: facts, subtitles, sound track, and the frames worth keeping.
 
-Runs in the killable child process. Puts the parts together; how frames are reached is `seeking`, which
-are kept is `frames`, how one becomes a picture is `upright`.
+Runs in the killable child process. Puts the parts together: `frames.reader` reaches frames, `frames.selection` says
+which are kept, and `frames.conversion` makes pictures of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures of pages, for who wants them: the spaces, the reader of text, people.
+"""Pictures of pages for everything that needs them: the spaces, the text recogniser and people.
 
 Knows what was asked for; knows no format.
 """

@@ -1,6 +1,6 @@
 """Reaching frames at regular times in the cheapest way that a file allows.
 
-Reads the layout of a file from its index, lets `strategy` choose, and walks the file that way. Knows PyAV
+Reads the layout of a file from its index, lets `seek_strategy` choose, and walks the file that way. Knows PyAV
 and broken timestamps; knows nothing of what the frames show.
 """
 

@@ -1,7 +1,7 @@
 """One clock for a recording whose own clock starts again or jumps, as a player shows it.
 
-Joined MPEG-TS, VOB and FLAC files, chained Ogg, dumps of streams: each part brings its own times. What is behind a jump
-goes on where everything before it ended; the same for sound, pictures and duration, because all read their packets
+Joined MPEG-TS, VOB and FLAC files, chained Ogg, dumps of streams: each part brings its own times. What follows a jump
+continues where everything before it ended, alike for sound, pictures and duration, because all read their packets
 here. Knows packets and their times; decodes nothing.
 """
 
