@@ -11,7 +11,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from search.alerts.saved_searches import Reach
+from search.alerts.saved_query import Reach
 from search.results import AssetView, Filters, Kind, Moment
 from search.signals import Signal
 

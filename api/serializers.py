@@ -23,8 +23,7 @@ from api.schemas import (
     SourceView,
     SpaceView,
 )
-from search.alerts.saved_query import decode
-from search.alerts.saved_searches import Reach
+from search.alerts.saved_query import Reach, decode
 from search.catalog.records import (
     AssetRecord,
     Counts,

@@ -1,4 +1,4 @@
-"""A saved search's query: as it is kept, as it is searched, and its vectors as bytes.
+"""A saved search: its query as it is kept and as it is searched, its vectors as bytes, and how far it reaches.
 
 Knows the query language; knows no catalogue and no space.
 """
@@ -40,6 +40,18 @@ class SavedQuery(Struct, frozen=True, kw_only=True):
             max_parts=max_parts,
             today=datetime.now(UTC).date(),
         )
+
+
+class Reach(Struct, frozen=True, kw_only=True):
+    """Whether files like the best one that the library holds would raise an event."""
+
+    needed: float  # relevance from which new files do
+    best: float | None  # relevance of the best file of now; None: nothing is found
+
+    @property
+    def falls_short(self) -> bool:
+        """Whether even the best file of now would raise none."""
+        return self.best is not None and self.best < self.needed
 
 
 def decode(text: str) -> SavedQuery:

@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from search.active_space import ActiveSpace
 from search.alerts.destinations import MOST_URL_CHARACTERS, checked_url
 from search.alerts.matcher import resolved_of
-from search.alerts.saved_query import SavedQuery, decode, pack
+from search.alerts.saved_query import Reach, SavedQuery, decode, pack
 from search.alerts.webhooks import new_secret
 from search.catalog.alerts import saved_searches
 from search.catalog.database import Database
@@ -24,7 +24,7 @@ from search.settings import Settings
 
 MOST_NAME_CHARACTERS = 200
 
-__all__ = ["MOST_URL_CHARACTERS", "Change", "Reach", "SavedSearches"]
+__all__ = ["MOST_URL_CHARACTERS", "Change", "SavedSearches"]
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -36,18 +36,6 @@ class Change(Struct, frozen=True, kw_only=True):
     relevance: float | UnsetType | None = UNSET
     notify: bool | UnsetType = UNSET
     webhook_url: str | UnsetType | None = UNSET
-
-
-class Reach(Struct, frozen=True, kw_only=True):
-    """Whether files like the best one that the library holds would raise an event."""
-
-    needed: float  # relevance from which new files do
-    best: float | None  # relevance of the best file of now; None: nothing is found
-
-    @property
-    def falls_short(self) -> bool:
-        """Whether even the best file of now would raise none."""
-        return self.best is not None and self.best < self.needed
 
 
 class SavedSearches:

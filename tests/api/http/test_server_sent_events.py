@@ -110,9 +110,11 @@ def test_nobody_looks_when_all_streams_have_gone() -> None:
 def test_quiet_streams_are_kept_alive() -> None:
     async def run() -> None:
         followers = Followers(Looks(lambda: False), Subject(), keepalive_seconds=0.01)
-        await followers.all_told(3)
+        # The first look takes longer than this on a busy machine, so a stream may be kept alive before it as well.
+        while not all(1 in told and told.count(None) >= 2 for told in followers.told):
+            await asyncio.sleep(0.001)
         await followers.leave()
-        assert all(told[:3] == [1, None, None] for told in followers.told)
+        assert all(told.count(1) == 1 and set(told) == {1, None} for told in followers.told)
 
     asyncio.run(run())
 
