@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 
 from search.arrays import BoolArray, Float32Array, Float64Array
-from search.ranking.calibration import COPY, Calibration, least_scores
+from search.ranking.calibration import COPY, Calibration, Yardsticks, least_scores
 from search.signals import Signal
 
 _GROWTH = 2.0  # factor by which a library may grow until floors are found anew: wider, and more pairs pass in vain
@@ -74,10 +74,12 @@ def floors_of(signal: Signal, calibration: Calibration, queries: Queries, size: 
         for kind, curve in curves.items():
             held = queries.by_example == kind
             for at in curve.extreme_sizes(*sizes):
-                of_queries = queries.terms[held], at, means[held], spreads[held], covered
-                found = least_scores(curve, wanted[held], *of_queries)
+                judged_by = Yardsticks(
+                    terms=queries.terms[held], size=at, means=means[held], spreads=spreads[held], covered=covered
+                )
+                found = least_scores(curve, wanted[held], judged_by)
                 if kind:  # a copy counts for more
-                    copied = least_scores(curve, wanted[held] - curve.complete, *of_queries)
+                    copied = least_scores(curve, wanted[held] - curve.complete, judged_by)
                     found = np.minimum(found, np.maximum(copied, COPY))
                 floors[held] = np.minimum(floors[held], found)
         return np.where(unwanted, np.inf, floors - _ROUNDING).astype(np.float32)

@@ -29,7 +29,7 @@ from search.catalog.sequence import latest_sequence
 from search.catalog.sql.full_text import terms_of
 from search.errors import MedleyError, NotFoundError, UsageError
 from search.query.conditions import AssetIn, all_of
-from search.ranking.calibration import log_odds_of_queries, probability
+from search.ranking.calibration import Yardsticks, log_odds_of_queries, probability
 from search.ranking.candidates import Candidate, CandidateList, Evidence
 from search.ranking.fusion import Fusion
 from search.ranking.retriever import Resolved
@@ -290,7 +290,8 @@ class _Collection:
         )
         scores = np.einsum("nd,nd->n", vectors, queries[places])
         curve = calibration.curve_for(signal, by_example=False)
-        odds = log_odds_of_queries(curve, scores, self._terms[rows], backgrounds[0].size, means, spreads)
+        judged_by = Yardsticks(terms=self._terms[rows], size=backgrounds[0].size, means=means, spreads=spreads)
+        odds = log_odds_of_queries(curve, scores, judged_by)
         evidence, final = np.array(calibration.fused).T
         relevances = np.interp(probability(odds), evidence, final)
         return [
@@ -374,7 +375,7 @@ class _Collection:
                     candidates=tuple(sorted(candidates, key=lambda candidate: -candidate.score)),
                     background=self.active.retriever.background(signal, vector[None])[0],
                     by_example=saved.resolved.by_example,
-                    terms=len(terms_of(saved.resolved.text)),
+                    terms=int(self._terms[row]),
                     complete=True,
                 )
             )

@@ -208,62 +208,51 @@ def log_odds(curve: Curve, candidate_list: CandidateList, scores: np.ndarray) ->
     return np.asarray(np.clip(values, -_MOST_LOG_ODDS, _MOST_LOG_ODDS))
 
 
-def log_odds_of_queries(
-    curve: Curve,
-    scores: np.ndarray,
-    terms: np.ndarray,
-    size: float,
-    means: np.ndarray,
-    spreads: np.ndarray,
-    covered: float = 0.0,
-) -> np.ndarray:
-    """As `log_odds`, of one segment in each of many lists at once.
+class Yardsticks(Struct, frozen=True, kw_only=True):
+    """What one segment in each of many lists is judged by, beside its cosine. None is one of several, or a copy."""
 
-    `(n,)` cosines, numbers of words, and backgrounds -> `(n,)` log-odds. Every list has a partition of `size`;
-    of words, a share of `covered` is held. No segment is taken for the best of several, or for a copy.
-    """
-    offsets, slopes = _linear(curve, terms, size, means, spreads, covered)
+    terms: np.ndarray  # (n,) numbers of words
+    size: float  # of the background of every list
+    means: np.ndarray  # (n,) of the backgrounds
+    spreads: np.ndarray  # (n,) of the backgrounds
+    covered: float = 0.0  # share of the words that every segment holds
+
+
+def log_odds_of_queries(curve: Curve, scores: np.ndarray, judged_by: Yardsticks) -> np.ndarray:
+    """As `log_odds`, of one segment in each of many lists at once: `(n,)` cosines -> `(n,)` log-odds."""
+    offsets, slopes = _linear(curve, judged_by)
     values = offsets + slopes * scores
     if curve.table:
-        for count in np.unique(terms):
-            held = terms == count
-            values[held] += curve.table.at(scores[held], int(count), size)
+        for count in np.unique(judged_by.terms):
+            held = judged_by.terms == count
+            values[held] += curve.table.at(scores[held], int(count), judged_by.size)
     return np.asarray(np.clip(values, -_MOST_LOG_ODDS, _MOST_LOG_ODDS))
 
 
-def least_scores(
-    curve: Curve,
-    wanted: np.ndarray,
-    terms: np.ndarray,
-    size: float,
-    means: np.ndarray,
-    spreads: np.ndarray,
-    covered: float = 0.0,
-) -> np.ndarray:
+def least_scores(curve: Curve, wanted: np.ndarray, judged_by: Yardsticks) -> np.ndarray:
     """The inverse of `log_odds_of_queries`: the least cosine with which each list reaches `(n,)` log-odds, `(n,)`.
 
     -inf where every cosine does, inf where none does.
     """
-    offsets, slopes = _linear(curve, terms, size, means, spreads, covered)
+    offsets, slopes = _linear(curve, judged_by)
     knots = np.array(curve.table.scores if curve.table else (0.0, 1.0))
     least = np.empty(len(wanted))
-    for count in np.unique(terms):
-        held = terms == count
-        line = curve.table.line(int(count), size) if curve.table else np.zeros(len(knots))
+    for count in np.unique(judged_by.terms):
+        held = judged_by.terms == count
+        line = curve.table.line(int(count), judged_by.size) if curve.table else np.zeros(len(knots))
         heights = offsets[held, None] + slopes[held, None] * knots + line
         last = slopes[held] + (line[-1] - line[-2]) / (knots[-1] - knots[-2])
         least[held] = _crossings(knots, heights, slopes[held], last, wanted[held])
     return np.where(wanted <= -_MOST_LOG_ODDS, -np.inf, np.where(wanted > _MOST_LOG_ODDS, np.inf, least))
 
 
-def _linear(
-    curve: Curve, terms: np.ndarray, size: float, means: np.ndarray, spreads: np.ndarray, covered: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _linear(curve: Curve, judged_by: Yardsticks) -> tuple[np.ndarray, np.ndarray]:
     """Of many lists, `(n,)` log-odds at a cosine of 0 and their rise per unit of cosine, but for the curve's table."""
-    deviation = curve.standard / np.maximum(spreads, _LEAST_DEVIATION)
-    offsets = curve.intercept + curve.log_size * np.log10(np.clip(max(1, size), *curve.sizes))
+    terms, covered = judged_by.terms, judged_by.covered
+    deviation = curve.standard / np.maximum(judged_by.spreads, _LEAST_DEVIATION)
+    offsets = curve.intercept + curve.log_size * np.log10(np.clip(max(1, judged_by.size), *curve.sizes))
     offsets += curve.log_terms * np.log(np.where(terms > 0, terms, USUAL_TERMS))
-    offsets += (curve.mean - deviation) * means
+    offsets += (curve.mean - deviation) * judged_by.means
     if covered:
         offsets += curve.covered * covered + (curve.complete + curve.mentioned * (terms == 1)) * (covered == 1)
     return offsets, curve.score + deviation

@@ -16,6 +16,7 @@ from search.ranking.calibration import (
     Calibration,
     Curve,
     Table,
+    Yardsticks,
     decode,
     encode,
     for_space,
@@ -250,7 +251,8 @@ def test_many_queries_are_judged_at_once_as_each_is_alone() -> None:
     )
     scores, terms = np.array([0.1, 0.3, 0.45, 0.2]), np.array([1, 2, 8, 0])
     means, spreads = np.array([0.0, 0.1, 0.2, 0.1]), np.array([0.1, 0.05, 0.1, 0.2])
-    together = log_odds_of_queries(curve, scores, terms, 500, means, spreads)
+    judged_by = Yardsticks(terms=terms, size=500, means=means, spreads=spreads)
+    together = log_odds_of_queries(curve, scores, judged_by)
     for row, said in enumerate(together):
         alone = listed([scores[row]], 500, float(means[row]), float(spreads[row]), terms=int(terms[row]))
         assert log_odds(curve, alone, scores[row : row + 1])[0] == pytest.approx(said)
@@ -270,11 +272,12 @@ def test_the_least_score_is_the_first_that_reaches_what_is_wanted(
     table = Table(scores=(0.1, 0.2, 0.5), terms=(1.0, 8.0), log_sizes=(1.0, 3.0), values=((line, line), (line, line)))
     curve = Curve(intercept=1, score=score, standard=standard, mean=-2, covered=1, complete=2, table=table, log_size=-1)
     terms = np.arange(len(wanted)) % 3
-    of_queries = terms, size, np.full(len(wanted), 0.1), np.full(len(wanted), 0.2), covered
-    least = least_scores(curve, np.array(wanted), *of_queries)
+    means, spreads = np.full(len(wanted), 0.1), np.full(len(wanted), 0.2)
+    judged_by = Yardsticks(terms=terms, size=size, means=means, spreads=spreads, covered=covered)
+    least = least_scores(curve, np.array(wanted), judged_by)
 
     def reached(scores: np.ndarray) -> np.ndarray:
-        return np.asarray(log_odds_of_queries(curve, scores, *of_queries) >= wanted)
+        return np.asarray(log_odds_of_queries(curve, scores, judged_by) >= wanted)
 
     assert np.all(reached(np.clip(least + 1e-6, -50, 50)) | (least == np.inf))
     assert not np.any(reached(np.clip(least - 1e-6, -50, 50)) & (least != -np.inf))
