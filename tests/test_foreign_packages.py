@@ -23,7 +23,7 @@ INSTALLED = [sys.executable, "-P", "-c", "import sys; sys.argv[0] = 'medley'; fr
 
 
 @pytest.fixture
-def foreign(tmp_path: Path) -> Path:
+def foreign(tmp_path: Path, home: Path) -> Path:
     """A folder whose packages note that they ran, in the file `ran` beside them; and one picture."""
     folder = tmp_path / "foreign"
     files = [

@@ -126,6 +126,7 @@ def test_two_services_and_three_workers_share_one_catalogue_while_one_of_them_is
     quick = {"speech": "false", "sound": "false", "ocr": "false", "lease_seconds": "3", "batch_assets": "4"}
 
     def of(name: str) -> dict[str, str]:
+        (tmp_path / name).mkdir()
         return environment(
             tmp_path / name, database_url=postgresql_url, allowed_roots=str(folder), settle_seconds="0", **quick
         )

@@ -13,11 +13,22 @@ from pathlib import Path
 
 import httpx
 
+from support.paths import ROOT
 from support.waiting import until
+
+#: converted language models, which pytest keeps between runs: a conversion takes most of a minute of a slow core
+MODELS = ROOT / ".pytest_cache" / "d" / "models"
 
 
 def environment(home: Path, **settings: str) -> dict[str, str]:
-    """The environment of a process whose home is `home`, with these settings and no others."""
+    """The environment of a process whose home is `home`, with these settings and no others.
+
+    Homes that exist share one converted language model. One that does not is made by the process, model and all.
+    """
+    models = home / "models"
+    if home.is_dir() and not models.exists():
+        MODELS.mkdir(parents=True, exist_ok=True)
+        models.symlink_to(MODELS, target_is_directory=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MEDLEY_")}
     given = {f"MEDLEY_{name.upper()}": value for name, value in settings.items()}
     return {**kept, "OMP_NUM_THREADS": "1", "MEDLEY_HOME": str(home), **given}
