@@ -5,14 +5,13 @@ MEDIA ?=
 PORT ?= 8000
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# Dots while pip is silent, for twenty minutes at most; the exit status is pip's. Modules are compiled when they are first
-# imported: of 32,000 files few ever are, and all of them take a slow core three minutes.
+# Dots while pip is silent, for twenty minutes at most; the exit status is pip's.
 INSTALL = (i=0; while [ $$i -lt 240 ]; do sleep 5; printf .; i=$$((i+1)); done) & \
-  trap "kill $$! 2>/dev/null; echo" EXIT INT TERM; $(PIP) install --quiet --no-compile
+  trap "kill $$! 2>/dev/null; echo" EXIT INT TERM; $(PIP) install --quiet
 PACKAGES := search indexer api migrations
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check types check-page chaos format serve bench clean
+.PHONY: help setup setup-dev demo test check check-page chaos format serve bench clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -56,11 +55,9 @@ test: setup-dev ## the tests, in one process more than there are cores, since ma
 check: setup-dev ## what CI runs: format, lint, types, dependencies, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(MAKE) --no-print-directory -j 2 types test
-
-types: setup-dev ## types and dependencies; beside the tests, so it gives way to them
-	nice $(BIN)/mypy
-	nice $(BIN)/deptry .
+	$(BIN)/mypy
+	$(BIN)/deptry .
+	$(MAKE) --no-print-directory test
 
 check-page: ## the types in the page's JSDoc, by TypeScript from the npm registry (needs npm; CI runs it)
 	npx --yes --package typescript@5.9 tsc --project jsconfig.json
