@@ -63,7 +63,7 @@ def _query(space: Space, kind: Input, items: Sequence[Any]) -> Mapping[Signal, F
 
 
 def _joined(space: Space, vectors: Mapping[Signal, Float32Array], count: int) -> Float32Array:
-    """All signals in one row; those that such a query says nothing to are zeros."""
+    """All signals in one row; those that such a query has no vector for are zeros."""
     parts = [
         vectors.get(signal, np.zeros((count, space.dimensions[signal]), np.float32))
         for signal in sorted(space.dimensions)

@@ -50,7 +50,7 @@ class BatchSizes:
     observe: Callable[[float], object] = staticmethod(lambda _size: None)
 
     def __call__(self, size: int) -> None:
-        """Record one call of the encoder with so many texts."""
+        """Record one call of the encoder with that many texts."""
         self.observe(size)
 
 

@@ -223,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--part", choices=("validation", "test"), default="validation")
     parser.add_argument("--seed", type=int, default=7, help="of media and questions, where FOLDER has none yet")
     parser.add_argument("--kinds", nargs="*", help="only these kinds of questions")
-    parser.add_argument("--sample", type=int, help="ask only so many, drawn at random")
+    parser.add_argument("--sample", type=int, help="ask only that many, drawn at random")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--spans", type=Path, help="write what training/span_scoring.py fits to")
     parser.add_argument("--show", action="store_true", help="print what was answered wrongly")

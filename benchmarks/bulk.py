@@ -78,7 +78,7 @@ def sleeping_spaces(_: Settings) -> SpaceOpener:
 
 @contextmanager
 def machines(count: int, cores: int) -> Iterator[None]:
-    """A Ray cluster on this machine: a head without cores, and nodes that believe to have so many."""
+    """A Ray cluster on this machine: a head without cores, and nodes that believe they have that many."""
     ray: Any = importlib.import_module("ray")
     from ray.cluster_utils import Cluster
 

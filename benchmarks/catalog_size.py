@@ -59,7 +59,7 @@ INSERT INTO {table} ({columns}) SELECT {values} FROM generate_series({first}, {l
 
 
 class Catalogue:
-    """A scratch database of the real schema with so many synthetic segments, twice."""
+    """A scratch database of the real schema with that many synthetic segments, twice."""
 
     def __init__(self, url: str, segments: int) -> None:
         self._segments = segments

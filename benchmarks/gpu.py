@@ -169,7 +169,7 @@ def in_turn(rivals: dict[str, Search], batch: Float32Array, rounds: int) -> dict
 
 
 def memory_milliseconds(size_bytes: int) -> float | str:
-    """How long the card takes to read so many bytes once, from how fast it copies; empty without a card."""
+    """How long the card takes to read that many bytes once, from how fast it copies; empty without a card."""
     if not torch.cuda.is_available():
         return ""
     source = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")

@@ -2,7 +2,7 @@
 
     python -m benchmarks.ingest [--photos FOLDER] [--count N] [--rounds N] [--library N] [--json FILE]
 
-`--library` puts them into a library that already holds so many segments (synthetic vectors), instead of an
+`--library` puts them into a library that already holds that many segments (synthetic vectors), instead of an
 empty one. Each round runs the bare loops and the whole pipeline in turn, each from cold queues with warm models;
 medians over the rounds. Without `--photos` the pictures are made from a seed. Every picture is written
 anew as a JPEG of one megapixel. A second table sets our way from a JPEG to a model's input beside
@@ -131,7 +131,7 @@ def picture_of(request: DecodeRequest) -> np.ndarray:
 
 
 def fill(database: Database, space_id: int, library: int) -> None:
-    """A library of so many segments: half of them with words, all with a vector."""
+    """A library of that many segments: half of them with words, all with a vector."""
     rng = np.random.default_rng(0)
     with database.write() as connection:
         source_id = sources.add_source(connection, "/library").id

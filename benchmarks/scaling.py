@@ -36,7 +36,7 @@ FOLLOWED_PER_SECOND, FOLLOWED_AT = 14_500.0, 1_000_000
 QUERY_CORE_SECONDS = 0.0067 + 0.00034
 # tests/api/test_encoders.py prints them: resident after the first searches.
 API_BYTES, ENCODERS_BYTES = 175e6, 757e6
-# `search.settings`: above so many vectors a partition has lists.
+# `search.settings`: above that many vectors a partition has lists.
 LISTS_FROM = 50_000
 GPU_ROW_BYTES = 1024.0  # half precision
 HOURS_A_MONTH = 730
@@ -52,7 +52,7 @@ class Prices:
 
 
 def core_hours(segments: int) -> float:
-    """To make so many photographs searchable without a GPU."""
+    """To make that many photographs searchable without a GPU."""
     return segments / PHOTOS_PER_CORE_SECOND / 3600
 
 

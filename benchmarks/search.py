@@ -41,7 +41,7 @@ K = 10
 STOCK_BLAS_FROM = 128_000  # what FAISS comes with
 SELECTIVITIES = (0.001, 0.01, 0.1, 0.5, 1.0)
 QUERIES = 200
-LIVE = 256  # after so many queries lists are tuned to what is asked
+LIVE = 256  # after that many queries lists are tuned to what is asked
 SINGLE_QUERIES = 100
 EMBEDDED_AT_ONCE = 512
 GROWTH_ROWS = 2_000  # written at a time
@@ -159,7 +159,7 @@ class World:
         self.truth = {kind: self.flat.truth(queries, K) for kind, queries in self.queries.items()}
 
     def with_lists(self, nprobe: int) -> Search:
-        """Searches that read so many lists, whatever was tuned."""
+        """Searches that read that many lists, whatever was tuned."""
 
         def search(queries: np.ndarray) -> np.ndarray:
             self._nprobe = nprobe

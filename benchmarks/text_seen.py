@@ -4,7 +4,7 @@
 
 Photographs are taken as they are, and again with one to three words drawn on them, in a random place, size
 and colour, half of them on a plate as signs are. The photographs hold text of their own here and there
-(shirts, watermarks), so what passes among them is not all in vain.
+(shirts, watermarks), so not everything that passes among them is wasted.
 """
 
 from __future__ import annotations

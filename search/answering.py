@@ -173,7 +173,7 @@ def _with_passages(hits: Sequence[Hit], passages: Sequence[Hit]) -> list[Hit]:
 
 
 def _bounded(event: Event, most: int) -> Event:
-    """With at most so many hits; those that an answer cites come first where the others would crowd them out."""
+    """With at most that many hits; those that an answer cites come first where the others would crowd them out."""
     if isinstance(event, SourcesEvent):
         return SourcesEvent(event.hits[:most])
     if not isinstance(event, AnswerEvent):

@@ -109,7 +109,7 @@ class Searcher:
     def _ranked(
         self, active: ActiveSpace, resolved: Resolved, query: Query, cursor: Cursor | None
     ) -> tuple[Fusion, _Ranked]:
-        """At least one hit more than the page holds, where so many exist: looks deeper until they are there."""
+        """At least one hit more than the page holds, where that many exist: looks deeper until they are there."""
         together = [aspect.sense for aspect in resolved.aspects]
         shown = cursor.shown if cursor else ()
         depth = max(MIN_DEPTH, CANDIDATES_PER_HIT * (query.limit + 1 + len(shown)))

@@ -46,7 +46,7 @@ class Examples(Struct, frozen=True):
 
     captions: Sequence[Caption]
     vectors: np.ndarray
-    pictures: int = 0  # so many of the vectors, the last ones, are of pictures
+    pictures: int = 0  # that many of the vectors, the last ones, are of pictures
 
 
 def tidy(caption: str) -> str:

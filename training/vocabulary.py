@@ -29,7 +29,7 @@ FUNCTION_WORDS = STOP_WORDS | frozenset(_BESIDE_STOP_WORDS.split())
 LEAST_PHOTOS = 8  # that a word must be said of
 LEAST_PHOTOS_OF_PHRASE = 10
 LEAST_FORM = 4  # occurrences of one of a word's forms
-# How likely a photo shows what so many of its captions say.
+# How likely a photo shows what that many of its captions say.
 LIKELY = np.array([0.0, 0.6, 0.85, 1.0, 1.0, 1.0], np.float32)
 # Of the words of a phrase, none in the same caption as all the others.
 SPREAD = 0.5

@@ -125,7 +125,7 @@ def _add(
 
     def free() -> None:
         with database.write() as connection:
-            if restore or Path(root).is_file():  # who names a file asks for it
+            if restore or Path(root).is_file():  # naming a file asks for it
                 removals.restore(connection, source.id, os.fsencode(outcome.inside or source.root))
             queue.free_source(connection, source.id)  # a scan over HTTP may have been paused
 

@@ -30,7 +30,7 @@ REREAD_SECONDS = 1.0
 TOUCH_SECONDS = 60.0
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-# What browsers and plain HTTP clients send of themselves. A proxy on this machine makes everyone look like loopback,
+# What browsers and plain HTTP clients send on their own. A proxy on this machine makes everyone look like loopback,
 # and no list of what proxies add is ever complete; so, while no key exists, anything else counts as a proxy's.
 _DIRECT_HEADERS = re.compile(
     r"host|connection|keep-alive|te|user-agent|accept(-.*)?|content-.*|transfer-encoding|expect|range|if-.*|origin"

@@ -19,7 +19,7 @@ REMEMBERED = 10_000
 BURST_SHARE = 1 / 4
 #: of a burst, what a process borrows at once
 BLOCK_SHARE = 1 / 10
-#: borrowed tokens are good for so long: about the time in which an empty bucket fills again
+#: how long borrowed tokens are good for: about the time in which an empty bucket fills again
 BLOCK_SECONDS = 15.0
 
 

@@ -138,7 +138,7 @@ class Upload:
 
 
 def start(settings: Settings, size_bytes: int, metadata: str) -> Upload:
-    """A new upload of so many bytes; `metadata` as the header `Upload-Metadata` has it. Raises HttpError 400, 413."""
+    """A new upload of that many bytes; `metadata` as the header `Upload-Metadata` has it. Raises HttpError 400, 413."""
     if size_bytes > settings.max_upload_bytes:
         limit = settings.max_upload_bytes
         raise HttpError(413, "too-large", f"the file is larger than {limit} bytes (setting max_upload_bytes)")

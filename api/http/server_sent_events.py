@@ -51,7 +51,7 @@ class Looks:
     async def values(
         self, key: Hashable, read: Callable[[], Any], keepalive_seconds: float = KEEPALIVE_SECONDS
     ) -> AsyncIterator[Any]:
-        """What `read` returns, now and whenever it has changed; None where it has not for so long.
+        """What `read` returns, now and whenever it has changed; None after `keepalive_seconds` without a change.
 
         `read` is called in a thread, and what it raises is raised here. `key` tells what it reads from all else.
         """

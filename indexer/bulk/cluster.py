@@ -59,7 +59,7 @@ class Fleet(Protocol):
         """Begin an exchange with a node that has none going on."""
 
     def receive(self, seconds: float) -> list[tuple[str, bytes | None]]:
-        """Ends of exchanges: the node and its report, or None when the node is lost. Waits for one so long at most."""
+        """Ends of exchanges: the node and its report, or None when the node is lost. Waits that long at most."""
 
     def close(self) -> None:
         """End every node."""
@@ -337,7 +337,7 @@ class Cluster:
                 self._again(again)
 
     def _again(self, asset: AssetRecord) -> None:
-        """Some node shall take it, the next time."""
+        """Let some node take it the next time."""
         if is_suspect(asset):
             self._suspects.append(asset)
         else:

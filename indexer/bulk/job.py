@@ -54,7 +54,7 @@ class Job(Struct, frozen=True, kw_only=True):
             )
 
     def settings_here(self, cores: int) -> Settings:
-        """The job's settings on a machine that lends so many cores; with a home of its own, for caches."""
+        """The job's settings on a machine that lends that many cores; with a home of its own, for caches."""
         values = msgspec.json.decode(self.settings)
         values |= {"home": Settings.load(home=os.environ.get("MEDLEY_HOME"), environment={}).home}
         values |= {"decode_processes": cores, "threads": cores}

@@ -46,7 +46,7 @@ class Order(Struct, frozen=True, kw_only=True):
     sources: Sequence[SourceRecord] = ()  # those of these assets that the node has not been told of
     # By asset id: is it to be decoded? Otherwise the coordinator has settled it already.
     answers: dict[int, bool] = {}
-    gather_seconds: float = 0.01  # wait so long for company once there is something to report
+    gather_seconds: float = 0.01  # wait this long for company once there is something to report
     stop: bool = False  # give up what is not encoded yet, and report for the last time
 
 
@@ -89,7 +89,7 @@ def result_of(outcome: Outcome) -> Result:
 
 
 def outcome_of(asset: AssetRecord, result: Result) -> Outcome:
-    """The outcome of this asset that a node sent. Raises UnavailableError when it is none."""
+    """The outcome of this asset that a node sent. Raises UnavailableError when it is not one."""
     if result.kind not in _RESULTS:
         raise UnavailableError(f"a node sent an outcome of an unknown kind: {result.kind[:40]!r}")
     value = decode(bytes(result.value), _RESULTS[result.kind])
@@ -104,7 +104,7 @@ def encode(message: Any) -> bytes:
 
 
 def decode(data: bytes, kind: type[Any]) -> Any:
-    """The message of this type in `data`. Raises UnavailableError when it is none."""
+    """The message of this type in `data`. Raises UnavailableError when it is not one."""
     try:
         return msgspec.msgpack.decode(data, type=kind, dec_hook=_rich)
     except (ValueError, msgspec.MsgspecError) as error:

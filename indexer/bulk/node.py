@@ -23,7 +23,7 @@ from search.settings import Settings
 
 QUIET_SECONDS = 0.5  # without news, a report is sent all the same: the coordinator may have more work
 LOOK_SECONDS = 5.0  # a mount that comes back is noticed this late
-SMALL_REPORT = 16  # so many results are worth a report at once
+SMALL_REPORT = 16  # this many results are worth a report at once
 
 
 class _News:
@@ -157,7 +157,7 @@ class Node:
         results, questions = self._news.gather(0.0 if self._stopped or back else order.gather_seconds)
         failure = self._stages.failure
         if failure is not None and not results:
-            time.sleep(order.gather_seconds)  # whoever asks again and again shall not ask too fast
+            time.sleep(order.gather_seconds)  # a caller that asks again and again is slowed down
         report = Report(
             results=results,
             questions=questions,

@@ -151,7 +151,7 @@ class ShardWriter:
 
 
 def read_head(path: Path) -> Head:
-    """What is true of the whole shard. Raises CatalogError when it is none of ours."""
+    """What is true of the whole shard. Raises CatalogError when it is not one of ours."""
     _, pq = _arrow()
     try:
         metadata = pq.read_schema(path).metadata or {}

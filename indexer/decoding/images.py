@@ -62,7 +62,7 @@ _MIN_SIDE = 224  # what the perceptual hash and the search for text look at when
 _BLANK_FRAMES = 16  # how far into an animation to look for a frame that shows something
 _BLANK_DEVIATION = 2.0  # grey levels
 _ANIMATED = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
-_MOST_MISSING = 0.95  # of a picture, beyond which there is none
+_MOST_MISSING = 0.95  # share of a picture; with more missing there is no picture
 _DNG_VERSION = 50706  # the tag that makes a TIFF a raw file
 _CUT = (
     "truncated",

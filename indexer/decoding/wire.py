@@ -88,7 +88,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(data: bytes) -> Message:
-    """The message in `data`. Raises UnavailableError when it is none."""
+    """The message in `data`. Raises UnavailableError when it is not one."""
     try:
         message: Message = _DECODERS[data[0]].decode(memoryview(data)[1:])
     except (IndexError, ValueError, msgspec.MsgspecError) as error:

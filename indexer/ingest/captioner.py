@@ -25,7 +25,7 @@ from search.settings import Settings
 from search.spaces.inputs import ImageInput, Picture
 
 TOGETHER = 8  # images in one batch of the model: a lease must outlive it on a slow machine
-_LACKING_TIMES = 5  # as long as after so many failures: a machine lacks something for longer than a moment
+_LACKING_TIMES = 5  # as long as after that many failures: a machine lacks something for longer than a moment
 _INPUT = 0  # the only picture that is asked of the decoder
 _log = logging.getLogger(__name__)
 

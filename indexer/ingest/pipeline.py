@@ -54,7 +54,7 @@ WAITING_DRAFTS = 64  # between decoding and encoding: two batches of pictures, 1
 WAITING_OUTCOMES = 64
 _INTERRUPT_SECONDS = 0.2  # between two attempts to end decoders that were asked to stop
 WRITTEN_TOGETHER = 64  # assets in one transaction
-_IDLE_SECONDS = 0.05  # nothing came for so long: encode and write what there is
+_IDLE_SECONDS = 0.05  # after this long without anything new: encode and write what there is
 
 
 class _Stopped(Exception):

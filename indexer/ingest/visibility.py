@@ -88,7 +88,7 @@ class PassedBy:
         self._until: dict[int, float] = {}
 
     def note(self, asset_id: int, seconds: float) -> None:
-        """Leave this one alone for so long."""
+        """Leave this one alone for that long."""
         self._until = {**self._until, asset_id: self._clock() + seconds}
 
     def now(self) -> list[int]:

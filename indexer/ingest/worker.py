@@ -43,7 +43,7 @@ _BUSY_POLL_SECONDS = 0.1
 _COUNTS_SECONDS = 1.0  # between counts of a whole catalogue for progress
 ROOM_BYTES = 512 * 1024**2  # a worker with less to spare may die of any file
 _LEFT_SECONDS = 600.0  # until a worker without room looks again whether it has some
-_IDLE_PATIENCE_SECONDS = 120.0  # a worker that ends when idle waits so long for retries, not for offline mounts
+_IDLE_PATIENCE_SECONDS = 120.0  # a worker that ends when idle waits this long for retries, not for offline mounts
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class TextSegmenter:
         if not isinstance(item, PictureItem):
             return
         lines = [] if item.readable is None else self._reader.read(item.readable)
-        if item.page is not None:  # what stands on two pages is no line that stays in view
+        if item.page is not None:  # the same words on two pages are two lines, not one that stays in view
             yield from _page_drafts(lines, item.page)
             return
         still, new = self._follow(lines, item)

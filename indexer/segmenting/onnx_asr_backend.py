@@ -53,7 +53,7 @@ class OnnxTranscriber:
 
 
 def utterance(result: TimestampedResult, duration: float, language: str) -> Utterance:
-    """What was heard in a stretch of so many seconds."""
+    """What was heard in a stretch of that many seconds."""
     logs = list(result.logprobs or [])
     mean = sum(logs) / len(logs) if logs else 0.0
     words = _timed(result, duration) if result.timestamps else _spread(result.text, duration, math.exp(mean))

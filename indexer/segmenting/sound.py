@@ -30,11 +30,11 @@ _BLOCK_FRAMES = int(BLOCK_SECONDS * FRAMES_PER_SECOND)
 # Root-mean-square amplitude of a block below which there is nothing to hear: -60 dB.
 _QUIET = 1e-3
 _FLOOR = -5.0  # log10 power below which a band is silent: digital silence must not be further away than quiet
-_MIN_BLOCKS = 4  # heard on both sides of a change, so that one bark is none
+_MIN_BLOCKS = 4  # on both sides of a change, so that a single bark is not one
 _LONG_QUIET_BLOCKS = 3  # pauses from here on end a segment
 # Distances between mean log10 spectra, in bels a band. Chosen on joined clips of the training sounds.
 _CHANGE = 0.55
-_SAME_SEGMENT = 0.30  # neighbours closer than this were cut in vain
+_SAME_SEGMENT = 0.30  # neighbours closer than this should not have been cut
 _REPEAT = 0.04  # only a copy of the same recording is this close
 _REMEMBERED = 256  # segments compared with for repeats
 

@@ -93,7 +93,7 @@ class Ignoring:
     def __init__(
         self, root: bytes, excludes: Sequence[str] = (), read: Callable[[bytes, int], bytes] | None = None
     ) -> None:
-        """`read` gives up to so many bytes of a file, or raises OSError; without it files are local ones."""
+        """`read` gives up to that many bytes of a file, or raises OSError; without it files are local ones."""
         self._read = read or _read
         self._root = root.rstrip(b"/")
         self._excludes = GitIgnoreSpec.from_lines(excludes)
@@ -139,7 +139,7 @@ class Ignoring:
     def _lines(self, path: bytes) -> list[str]:
         with suppress(OSError, ValueError):
             lines = self._read(path, _MAX_IGNORE_BYTES).decode("utf-8-sig", "surrogateescape").splitlines()
-            GitIgnoreSpec.from_lines(lines)  # raises for a pattern that is none
+            GitIgnoreSpec.from_lines(lines)  # raises for an invalid pattern
             return lines
         return []
 

@@ -173,7 +173,7 @@ class _Walk:
 
     def _is_followed(self, link: os.DirEntry[bytes]) -> bool:
         """Whether a link is the only way to a file of the root. One that leads out, or nowhere, is counted."""
-        leads_to_folder = os.path.isdir(link.path)  # a circle is none; DirEntry would raise
+        leads_to_folder = os.path.isdir(link.path)  # not for a circle of links, where DirEntry would raise
         if leads_to_folder and not self._recursive:
             return False
         target = os.path.realpath(link.path)

@@ -1,4 +1,4 @@
-"""The day on a photo is that of the clock of who took it."""
+"""The day on a photo is that of the photographer's clock."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from search.errors import UsageError
 
-TIMEOUT_SECONDS = 10.0  # for a receiver to answer, all in all
+TIMEOUT_SECONDS = 10.0  # for a receiver to answer, altogether
 MOST_ANSWER_BYTES = 500  # of an answer that is kept for people
 MOST_URL_CHARACTERS = 2000
 _SETTING = "the setting allow_private_webhooks"

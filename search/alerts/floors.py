@@ -42,7 +42,7 @@ class Floors(Struct, frozen=True):
     among: Float32Array  # (q,) where other signals may speak for the file, too
     worded: Float32Array  # (q,) of a passage that holds some of the query's words
     sizes: tuple[int, int]  # of the library, between which these hold
-    sample: Float32Array | None  # (n, d) of the signal's segments, with which these hold; None: with every one
+    sample: Float32Array | None  # (n, d) of the signal's segments, with which these hold; None: with any
 
     def hold(self, size: int, sample: Float32Array) -> bool:
         """Whether no lower score can matter in a library of this size, with this sample `(n, d)` of the signal."""

@@ -54,7 +54,7 @@ def new_secret() -> str:
 
 
 def signature(secret: str, event_id: str, timestamp: int, body: bytes) -> str:
-    """Of one message. Raises UsageError for a secret that is none."""
+    """The signature of one message. Raises UsageError where `secret` is not one."""
     try:
         key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
     except binascii.Error:

@@ -354,7 +354,7 @@ def list_assets(
 
 
 def some_paths(connection: Connection, source_id: int, count: int) -> list[bytes]:
-    """Paths of files of a source that should be there: so many of the oldest, and so many of the newest."""
+    """Paths of files of a source that should be there: the `count` oldest and the `count` newest."""
     statement = select(asset.c.path_bytes).where(asset.c.source_id == source_id, asset.c.status != AssetStatus.MISSING)
     ends = (statement.order_by(order).limit(count) for order in (asset.c.id, asset.c.id.desc()))
     return [path for end in ends for path in connection.scalars(end)]

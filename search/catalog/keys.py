@@ -66,7 +66,7 @@ def take_tokens(
     """Take up to `wanted` tokens from the bucket `name`, which fills with `per_second` up to `burst`.
 
     `unspent` ones of an earlier block go back first. Returns how many were taken and, where that is fewer than
-    wanted, the seconds until so many will be there. Runs by the database's clock, which all processes share.
+    wanted, the seconds until that many will be there. Runs by the database's clock, which all processes share.
     """
     now = database_time(connection)
     connection.execute(_NEW_BUCKET, {"name": name, "tokens": burst, "now": now})

@@ -17,7 +17,7 @@ class AssetFacts(Struct, frozen=True, kw_only=True):
     height: int | None = None
     duration_seconds: float | None = None
     captured_at: float | None = None
-    captured_offset: int | None = None  # seconds that the clock of who took it was ahead of UTC, where it is written
+    captured_offset: int | None = None  # seconds that the photographer's clock was ahead of UTC, where that is written
     latitude: float | None = None
     longitude: float | None = None
     camera: str | None = None
@@ -137,7 +137,7 @@ class AssetRecord(Struct, frozen=True):
     indexed_at: float | None
     pages: int | None = None
     place: str | None = None
-    note_kinds: str | None = None  # of NoteKind, with commas; NULL: no note, or one of before they were told apart
+    note_kinds: str | None = None  # of NoteKind, with commas; NULL: no note, or one from before they were told apart
 
     @property
     def state(self) -> tuple[int, int, str, str]:

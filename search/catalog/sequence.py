@@ -19,7 +19,7 @@ from sqlalchemy import Connection, bindparam, delete, select, text, update
 from search.catalog.models import counter, deletion
 from search.catalog.sql.bulk import insert_rows
 
-# A follower further behind than this starts over, which is as quick as reading so many changes.
+# A follower further behind than this starts over, which is as quick as reading that many changes.
 KEPT_NUMBERS = 2_000_000
 
 # The host's clock on SQLite, where the database is a file of this machine; the server's on PostgreSQL.
@@ -41,7 +41,7 @@ _MARK = text("INSERT INTO counter (name, value) VALUES ('uploads', :proposed) ON
 _NOTE = text(
     "INSERT INTO counter (name, value) VALUES (:counter_name, :now) ON CONFLICT (name) DO UPDATE SET value = :now"
 )
-VIEW_SECONDS = 120.0  # for so long it counts what a worker saw of the folder of uploads
+VIEW_SECONDS = 120.0  # how long a worker's report of the folder of uploads counts
 _VALUE = select(counter.c.value).where(counter.c.name == bindparam("counter_name"))
 
 

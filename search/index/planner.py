@@ -21,14 +21,14 @@ _GATHERED_VALUE = 0.45  # one dimension when the row is copied first, from anywh
 _CODE_VALUE = 0.08  # one dimension of a one-bit code
 _CENTROID_VALUE = 0.1
 _BATCH = 4  # filtered queries from which copying the rows for one matrix product pays
-# An exact answer may cost so many times what an approximate one costs, or this many nanoseconds at all: nobody
+# An exact answer may cost this many times what an approximate one costs, or this many nanoseconds at all: nobody
 # notices half a millisecond, everybody a missing photo.
 _EXACT_BONUS = 2.0
 _UNNOTICED = 500_000.0
 # Below this share of matches, codes mislead: the neighbours that are left differ by less than the codes'
 # error (measured: recall 0.6 at a tenth), so rows are scored exactly.
 _DENSE = 0.3
-# On GPUs: so many scores are computed here in half a millisecond, which a round trip to a card can take. Without
+# On GPUs: that many scores are computed here in half a millisecond, which a round trip to a card can take. Without
 # selectors, of a filter that leaves this share of the rows the best come with the best of all: ten times as many
 # proposals cost a card next to nothing. It proposes 2,048 at most.
 _FEW_FOR_GPU = 2048
@@ -156,12 +156,12 @@ def widened(lists: Lists, share: float) -> int:
 
 
 def list_count(rows: int) -> int:
-    """How many lists a partition of so many rows gets: 4 sqrt(n) balances finding lists against reading them."""
+    """How many lists a partition of that many rows gets: 4 sqrt(n) balances finding lists against reading them."""
     return max(1, min(65_536, round(4 * math.sqrt(rows))))
 
 
 def wants_lists(rows: int, threshold: int | None, has_lists: bool) -> bool:
-    """Whether a partition of so many rows belongs in lists.
+    """Whether a partition of that many rows belongs in lists.
 
     Lists stay until the partition has shrunk well below the threshold; otherwise it would switch back and forth
     with every file.

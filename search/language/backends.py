@@ -115,7 +115,7 @@ class LocalModel:
         with self._lazy.use() as model:
             pieces = model.stream(prompt, limits)
         while True:
-            # Held for one piece at a time: who reads the stream may want to score with the same model meanwhile.
+            # Held for one piece at a time: the reader of the stream may want to score with the same model meanwhile.
             with self._lazy.use():
                 piece = next(pieces, None)
             if piece is None:

@@ -27,7 +27,7 @@ WEIGHTS = Path(__file__).parent / "weights" / "grounding.json"
 CLOSEST = 4  # spans that a sentence is checked against
 # A span that says no more than half of what the sentence claims can't carry it.
 MIN_COVERAGE = 0.5
-# Words with which a model names its source; no source says them of itself.
+# Words with which a model names its source; no source says them about itself.
 _TELLING = content("speaker reader narrator recording audio video photo picture transcript passage source shows states")
 _MARK = re.compile(r"\s*[\[(](?:source\s*)?\d{1,3}(?:\s*,\s*\d{1,3})*[\])]", re.IGNORECASE)
 _ORDERS = re.compile(

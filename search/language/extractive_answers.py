@@ -122,7 +122,7 @@ def sure_or_near(hits: Sequence[Hit]) -> list[Hit]:
 
 
 def from_sights(descriptions: Sequence[tuple[Hit, str]], asked_to_look: bool) -> list[Sentence]:
-    """Pictures that match, with the model's impression where it has one; or where to look, for who asks for more."""
+    """Pictures that match, with the model's impression where it has one; or, where more is asked for, where to look."""
     sentences = []
     for hit, impression in descriptions[:MAX_SENTENCES]:
         (span,) = _seen([hit])

@@ -59,7 +59,7 @@ class Looker:
         if not asks_to_look(question):
             return said
         if not self._vision.ready:
-            # A server is converting the model right now: who asks gets the pictures that match, and no time-out.
+            # A server is converting the model right now: the caller gets the pictures that match instead of a time-out.
             _log.info("no picture is looked at: the language model is still being prepared")
             return said
         pictured = [i for i, hit in enumerate(hits) if hit.moments and hit.moments[0].signal.sense is Sense.SEEN]

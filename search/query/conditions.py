@@ -80,7 +80,7 @@ class Compare(Struct, frozen=True, tag=True):
 class CapturedFrom(Struct, frozen=True, tag=True):
     """Captured at or after; the file's own time where no capture time is known.
 
-    Epoch seconds, and the clock is that of who took it: 22:30 on its last evening belongs to the year, wherever it
+    Epoch seconds, and the clock is the photographer's: 22:30 on its last evening belongs to the year, wherever it
     was. Of an instant (`2024-07-14T09:30Z`) it is UTC.
     """
 

@@ -72,7 +72,7 @@ def suggestion(key: str) -> str | None:
 
 @cache
 def _keys_near(length: int) -> tuple[str, ...]:
-    """Those that a word of so many letters could be like at all: comparing is the slow part of parsing."""
+    """Those that a word of that many letters could be like at all: comparing is the slow part of parsing."""
     return tuple(known for known in KEYS if 2 * min(len(known), length) >= _ALIKE * (len(known) + length))
 
 

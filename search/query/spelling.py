@@ -141,7 +141,7 @@ def _misheard(word: str, known: Known, named: bool) -> str | None:
 
 
 def _near(word: str, others: Iterable[str], most: int) -> Iterable[tuple[str, int]]:
-    """Words with at most so many errors between."""
+    """Words with at most that many errors between."""
     letters = frozenset(word)
     for other in others:
         if abs(len(other) - len(word)) <= most and len(letters.symmetric_difference(other)) <= 2 * most:

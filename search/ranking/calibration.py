@@ -54,7 +54,7 @@ class Table(Struct, frozen=True, kw_only=True):
         return np.asarray(log_odds_at + last * np.maximum(0.0, scores - self.scores[-1]))
 
     def line(self, terms: int, size: float) -> np.ndarray:
-        """Log-odds at the knots of the scores, `(scores,)`, for so many words in a library of this size."""
+        """Log-odds at the knots of the scores, `(scores,)`, for that many words in a library of this size."""
         values = np.array(self.values, dtype=np.float64)
         by_score = shares([math.log10(max(1, size))], self.log_sizes)[0] @ values.transpose(1, 0, 2).reshape(
             len(self.terms), len(self.log_sizes), -1

@@ -142,7 +142,7 @@ class SoundEncoder:
 
 
 def windows(waveform: Waveform, samples: int = WINDOW_SAMPLES) -> list[Waveform]:
-    """At most MAX_WINDOWS windows of so many samples, spread evenly; quiet ones only where all are quiet."""
+    """At most MAX_WINDOWS windows of that many samples, spread evenly; quiet ones only where all are quiet."""
     count = max(1, round(len(waveform) / samples))
     starts = np.linspace(0, max(0, len(waveform) - samples), min(count, MAX_WINDOWS)).astype(int)
     cut = [waveform[start : start + samples] for start in starts]

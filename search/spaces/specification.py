@@ -43,7 +43,7 @@ class EncoderSpecification(Struct, frozen=True, kw_only=True, tag="encoder", tag
     """A model of sentence-transformers. What stands below `dtype` is learnt from it when the space is created."""
 
     model: str  # ORG/NAME of the hub, or a folder
-    dimension: int = 0  # Matryoshka: so many of the first numbers of a vector are kept (arXiv 2205.13147); 0: all
+    dimension: int = 0  # Matryoshka: that many of the first numbers of a vector are kept (arXiv 2205.13147); 0: all
     query_prompt: str | None = None  # None: as the model's own configuration says
     passage_prompt: str | None = None
     pooling: str = ""  # cls, mean, max, lasttoken, ...; empty: the model's own

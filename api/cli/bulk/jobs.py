@@ -23,7 +23,7 @@ from search.settings import Settings
 
 
 class BulkOptions(Struct, frozen=True, kw_only=True):
-    """How a bulk job runs. Raises UsageError for an address that is none."""
+    """How a bulk job runs. Raises UsageError for an invalid address."""
 
     on: str | None  # ray, ray://HOST:PORT; None: this process
     out: str | None  # a folder, or the address of a store

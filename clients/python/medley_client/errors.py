@@ -31,7 +31,7 @@ class _Document(msgspec.Struct):
 
 
 def raise_for(response: httpx.Response) -> None:
-    """Raise Problem for an answer that is none; its body must have been read."""
+    """Raise Problem for an answer that reports an error; its body must have been read."""
     if response.is_success:
         return
     try:

@@ -35,7 +35,7 @@ _LEAST_LETTERS = (
     100  # of a text layer that is believed although a picture fills its page: stamps of scanners have fewer
 )
 _FILLS = 0.5  # share of the page from which a picture fills it
-_MOST_GARBLED = 0.2  # share of characters without a meaning from which a text layer is none
+_MOST_GARBLED = 0.2  # share of characters without a meaning from which a text layer does not count
 _UNITS = 1_000_000  # of a page's side, in which PDFium gives whole numbers
 _DRAWING_NESTS = 3  # forms within forms that are looked through for pictures
 

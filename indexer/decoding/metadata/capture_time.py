@@ -51,7 +51,7 @@ _EPOCH_IN_NAME = re.compile(
 
 @dataclass(frozen=True)
 class Moment:
-    """An instant, and how far the clock of who took it was ahead of UTC (seconds; None: not written)."""
+    """An instant, and how far the photographer's clock was ahead of UTC (seconds; None: not written)."""
 
     epoch_seconds: float
     offset_seconds: int | None = None

@@ -42,7 +42,7 @@ _COMMENTARY = re.compile(r"comment|kommentar|descripti|audiodeskription", re.IGN
 
 @dataclass(frozen=True)
 class Choice:
-    """The stream that is heard (its index, None: there is none), its name, and what came of the others."""
+    """The stream that is heard (its index; None if there is none), its name, and what came of the others."""
 
     index: int | None
     name: str = ""

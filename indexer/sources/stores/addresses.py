@@ -35,7 +35,7 @@ def is_archive_file(path: Path) -> bool:
 
 
 def archive_root(path: Path) -> str:
-    """The root of the files in a local archive. Raises UsageError for a name that is none."""
+    """The root of the files in a local archive. Raises UsageError where the name is not a path to one."""
     for kind, suffixes in _ARCHIVE_SUFFIXES.items():
         if path.name.lower().endswith(suffixes):
             return f"{kind}::{path}"
@@ -91,7 +91,7 @@ def parsed(text: str) -> Address:
     if "::" in text[: match.end()] or "::" in rest:
         raise UsageError("only archives may stand in front of another address, as in zip::s3://bucket/photos.zip")
     if scheme in _NOT_A_PLACE:
-        raise UsageError(f"{scheme}: is no place of its own; name the folder itself")
+        raise UsageError(f"{scheme}: is not a place of its own; name the folder itself")
     authority, _, path = rest.partition("/")
     _refuse_secrets(authority, path if scheme not in ("s3", "gs", "az", "abfs") else "")
     if not authority and scheme != "memory":

@@ -15,7 +15,7 @@ from indexer.sources.stores.opening import close_stores, open_store
 from search.errors import MedleyError
 from search.settings import Settings
 
-GOOD_SECONDS = 60.0  # for so long an answer counts
+GOOD_SECONDS = 60.0  # how long an answer counts
 _FIRST_SECONDS = 5.0  # after a failure until the store is asked again; doubles
 _LAST_SECONDS = 60.0
 _log = logging.getLogger(__name__)

@@ -205,7 +205,7 @@ def _write_events(connection: Connection, matches: Sequence[Match], now: float) 
 
 
 def forget_old_events(connection: Connection, most: int = MOST_EVENTS) -> int:
-    """Forget the oldest beyond so many; returns how many."""
+    """Forget the oldest beyond that many; returns how many."""
     last = connection.scalar(select(saved_event.c.id).order_by(saved_event.c.id.desc()).offset(most).limit(1))
     return connection.execute(delete(saved_event).where(saved_event.c.id <= last)).rowcount if last else 0
 

@@ -128,7 +128,7 @@ class _Compiler:
 
 # The file's own time where the media do not say when they were captured.
 TIME = func.coalesce(asset.c.captured_at, cast(asset.c.modified_ns, Float) / 1e9)
-# By the clock of who took it, as it would stand on the photo.
+# By the photographer's clock, as it would stand on the photo.
 LOCAL_TIME = TIME + func.coalesce(asset.c.captured_offset, 0)
 
 _NUMBERS: dict[Field, ColumnElement[Any]] = {

@@ -24,7 +24,7 @@ from search.index.stores.snapshot import Tuning
 
 _log = logging.getLogger(__name__)
 
-_DEEPER, _SPARE = 2, 32  # proposals: so many times k, and some more
+_DEEPER, _SPARE = 2, 32  # proposals: this many times k, and some more
 _SAMPLE_ROWS = 65_536  # that show 8-bit codes their range
 
 

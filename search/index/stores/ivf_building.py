@@ -32,7 +32,7 @@ _MOST_CANDIDATES = 80
 _HELPFUL = 0.003  # a gain of recall that is worth more lists
 _HELD_OUT = 100  # queries of each kind
 # Emulated texts may be easier than those that people type (measured at 50,000 made-up vectors: recall 0.985 and 0.969;
-# on 100,000 captions they are harder): until enough of these are known, so many times the lists and candidates.
+# on 100,000 captions they are harder): until enough of these are known, this many times the lists and candidates.
 _UNKNOWN = 1.5
 _BLUR = 1.0  # noise on emulated texts, against the length of what sets the row apart
 

@@ -73,7 +73,7 @@ class Store(ABC, Generic[Prepared]):
     ) -> tuple[Float32Array, Int64Array]:
         """The best `k` rows per query, of all rows or of `slots` (sorted, unique, int64).
 
-        Returns scores and slots, `(n, k)`. `k` is at most the number of rows looked at, and so many are
+        Returns scores and slots, `(n, k)`. `k` is at most the number of rows looked at, and that many are
         found. `exact` forbids approximation.
         """
 

@@ -22,7 +22,7 @@ _OTHER_SIZE = 1.12  # ratio of heights from which label and value are set apart
 _SAME_SIZE = 1.4  # ratio of heights up to which lines are of one size: letters reach up and down, or do not
 _LABEL_WORDS = 4
 _PROSE_WORDS = 9
-_LETTERS_ASIDE = 1.5  # by so many letters may the left edges of one column differ
+_LETTERS_ASIDE = 1.5  # the left edges of one column differ by this many letters at most
 _TABLE_ROWS = 3  # with the head
 _TABLE_COLUMNS = 3
 
@@ -91,7 +91,7 @@ def _overlap(a: WrittenLine, b: WrittenLine) -> float:
 
 
 def _stacked(rows: Sequence[Sequence[WrittenLine]], at: int) -> list[Unit]:
-    """A row of labels with the values right below them; empty when it is none."""
+    """A row of labels with the values right below them; empty where there is none."""
     if at + 1 >= len(rows):
         return []
     labels, values = rows[at], rows[at + 1]

@@ -180,7 +180,7 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
         case ValueType.WHEN:
             return any(rule.search(text) for rule in (_TIME, _DATE, _WHEN))
         case ValueType.DURATION:
-            # "How long is it open?" is answered by when it closes; who needs how long for something is not.
+            # "How long is it open?" is answered by when it closes; how long somebody needs for something is not.
             until = not _TAKES.search(plain(question))
             return bool(_DURATION.search(text)) or bool(_TIME.search(text)) or (until and bool(_DATE.search(text)))
         case ValueType.CODE:

@@ -134,7 +134,7 @@ class RemoteSpace:
 
     @staticmethod
     def _without_silent(vectors: Vectors) -> Vectors:
-        """Signals that a picture or a sound says nothing to travel as zeros."""
+        """Signals that a picture or a sound has no vector for travel as zeros."""
         return {signal: rows for signal, rows in vectors.items() if rows.any()}
 
     def _queried(self, inputs: Sequence[dict[str, str]]) -> Vectors:
@@ -202,7 +202,7 @@ class RemoteSpace:
             return self._client
 
     def _answered(self, ask: Callable[[], httpx.Response], patience_seconds: float) -> httpx.Response:
-        """The answer; what passes by itself is tried again for so long. Raises UnavailableError or SpaceError."""
+        """The answer; what passes by itself is retried for that long. Raises UnavailableError or SpaceError."""
         deadline, wait = time.monotonic() + patience_seconds, _FIRST_WAIT_SECONDS
         while True:
             try:
