@@ -24,6 +24,7 @@ import numpy as np
 from msgspec import Struct
 from PIL import Image
 
+from benchmarks.everyday_details import details
 from benchmarks.everyday_library import library_report
 from search.settings import Settings
 from search.signals import Signal
@@ -104,6 +105,9 @@ def space_report(
         f"captions of photos, R@10 among {len(photos)}": _captions(data, space, photos, pictures, part),
         f"written queries, precision at {LOOKED_AT}": _by_language(written["pictures"], captions, precision),
         "passages of another language": passages(space, written["pairs"]),
+        "colours, counts, negation: pairs in the right order": details(
+            space, pictures, [photo.sentences for photo in photos]
+        ),
     }
 
 

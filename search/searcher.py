@@ -20,7 +20,6 @@ from search.catalog.database import Database
 from search.catalog.hashes import hashes_of
 from search.catalog.segment_positions import line_boxes
 from search.catalog.sql import full_text
-from search.query.aspects import Aspect
 from search.query.spelling import Suggestion
 from search.query_log import QueryLog
 from search.ranking.copies import Hashes, Standing, fold
@@ -90,7 +89,7 @@ class Searcher:
                 hits = self._second_look.rerank(active, resolved.text, hits, only_wins=query.rerank is None)
         self._query_log.note(query)
         return SearchResult(
-            query=_as_understood(meant, resolved.aspects, resolved.unknown, suggested),
+            query=_as_understood(meant, resolved, suggested),
             hits=hits,
             matched=fusion.matched,
             confident=fusion.confident,
@@ -196,14 +195,15 @@ def _identity(query: Query, active: ActiveSpace) -> str:
 
 
 def _as_understood(
-    query: Query, aspects: Sequence[Aspect] = (), unknown: Sequence[str] = (), suggested: Sequence[Suggestion] = ()
+    query: Query, resolved: Resolved | None = None, suggested: Sequence[Suggestion] = ()
 ) -> dict[str, Any]:
     """The query as JSON shows it: pictures and sounds are named, not repeated."""
     return {
         "text": query.text,
         "parts": [_part(part) for part in query.parts],
-        "aspects": [msgspec.to_builtins(aspect) for aspect in aspects],
-        "unknown": list(unknown),
+        "aspects": [msgspec.to_builtins(aspect) for aspect in resolved.aspects] if resolved else [],
+        "unknown": list(resolved.unknown) if resolved else [],
+        "unwanted": list(resolved.unwanted) if resolved else [],
         "phrases": list(query.phrases),
         "unwanted_phrases": list(query.unwanted_phrases),
         "suggestions": [msgspec.to_builtins(suggestion) for suggestion in suggested],

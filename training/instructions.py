@@ -73,22 +73,32 @@ def from_pairs(pairs: Sequence[Sequence[str]]) -> list[Exchange]:
     return [Exchange(question, answer) for question, answer in pairs if len(answer.split()) <= _LONGEST]
 
 
-def _colours(captions: Sequence[str]) -> list[Exchange]:
+def sure_colours(captions: Sequence[str]) -> dict[str, str]:
+    """The colour of each thing of which the captions of a photo, in lower case, name one colour and no other."""
     seen: dict[str, set[str]] = {}
     for caption in captions:
         for colour, thing in _COLOURED.findall(caption):
             if thing in _WEARABLE:
                 seen.setdefault(thing, set()).add("gray" if colour == "grey" else colour)
-    sure = {thing: colours.pop() for thing, colours in seen.items() if len(colours) == 1}
-    return [Exchange(f"What colour is the {thing}?", f"{colour.capitalize()}.") for thing, colour in sure.items()]
+    return {thing: colours.pop() for thing, colours in seen.items() if len(colours) == 1}
 
 
-def _counts(captions: Sequence[str]) -> list[Exchange]:
+def sure_counts(captions: Sequence[str]) -> dict[str, str]:
+    """How many there are, in words, of each group of which the captions (as above) name one number and no other."""
     seen: dict[str, set[str]] = {}
     for caption in captions:
         for number, group in _COUNTED.findall(caption):
             seen.setdefault(group, set()).add(number)
-    sure = {group: numbers.pop() for group, numbers in seen.items() if len(numbers) == 1}
+    return {group: numbers.pop() for group, numbers in seen.items() if len(numbers) == 1}
+
+
+def _colours(captions: Sequence[str]) -> list[Exchange]:
+    sure = sure_colours(captions)
+    return [Exchange(f"What colour is the {thing}?", f"{colour.capitalize()}.") for thing, colour in sure.items()]
+
+
+def _counts(captions: Sequence[str]) -> list[Exchange]:
+    sure = sure_counts(captions)
     made = [Exchange(f"How many {group} are there?", f"{_NUMBERS[number]}.") for group, number in sure.items()]
     if all(re.match(r"(a|the|one) (\w+ )?dog\b", caption) for caption in captions):
         made.append(Exchange("How many dogs are there?", "One."))

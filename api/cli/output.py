@@ -77,6 +77,8 @@ def print_result(result: SearchResult) -> None:
     if aspects := result.query.get("aspects"):
         parts = ", ".join(f"{aspect['sense']} {printable(aspect['text'])!r}" for aspect in aspects)
         click.echo(f"Looked for together: {parts}")
+    if unwanted := result.query.get("unwanted"):
+        click.echo(f"Pictures and sounds of {' and '.join(repr(printable(text)) for text in unwanted)} rank lower.")
     for suggestion in result.query.get("suggestions", ()):
         told = "the library spells it so" if suggestion["reason"] == "sound" else "nothing knows that word"
         click.echo(f"Looked for {suggestion['suggestion']!r} where you wrote {printable(suggestion['word'])!r}: {told}")

@@ -34,7 +34,8 @@ HIT_EXAMPLE = {
 }  # fmt: skip
 RESULT_EXAMPLE = {
     "query": {
-        "text": "harbour", "parts": [{"weight": 1.0, "text": "harbour"}], "aspects": [], "unknown": [], "limit": 20,
+        "text": "harbour", "parts": [{"weight": 1.0, "text": "harbour"}], "aspects": [], "unknown": [],
+        "unwanted": [], "limit": 20,
     },
     "hits": [HIT_EXAMPLE], "matched": True, "confident": True, "next_cursor": None, "space": "starter",
     "took_seconds": 0.0123,

@@ -25,6 +25,7 @@ from search.errors import NotFoundError
 from search.index.protocol import VectorIndex
 from search.query.aspects import Aspect, aspects_of, words_said
 from search.query.conditions import Condition, Not, Says, all_of
+from search.query.negation import negated
 from search.query.parse import condition_of, parse_reference
 from search.ranking.candidates import Background, Candidate, CandidateList, Evidence
 from search.ranking.term_coverage import TermCoverage
@@ -60,6 +61,7 @@ class Resolved(Struct, frozen=True):
     excluded_assets: frozenset[int]
     aspects: tuple[Aspect, ...] = ()  # that an asset must have together; none: whatever a signal finds
     unknown: tuple[str, ...] = ()  # texts that mean nothing to the space: they are looked for literally alone
+    unwanted: tuple[str, ...] = ()  # what the words say must not be seen or heard
 
 
 class Retriever:
@@ -109,6 +111,12 @@ class Retriever:
                 part.text
                 for part, by_signal in zip(query.parts, embedded, strict=False)
                 if part.text and not any(np.any(vector) for vector in by_signal.values())
+            ),
+            unwanted=tuple(
+                piece
+                for text in ([aspect.text for aspect in aspects] or [typed for typed, _ in wanted])
+                if (apart := negated(text))
+                for piece in apart.unwanted
             ),
         )
 
@@ -178,9 +186,7 @@ class Retriever:
     def _embed(self, parts: Sequence[Part]) -> list[Mapping[Signal, np.ndarray]]:
         """Each part's vector per signal; texts go through the encoder together."""
         texts = list(dict.fromkeys(text for part in parts for text in (part.text, part.heard) if text is not None))
-        of_texts = (
-            dict(zip(texts, _rows(self._space.embed_query_text(texts), len(texts)), strict=True)) if texts else {}
-        )
+        of_texts = dict(zip(texts, embed_texts(self._space, texts), strict=True))
         return [
             self._embed_example(part)
             if part.text is None
@@ -273,9 +279,35 @@ def _joined(parts: Sequence[Part], embedded: Sequence[Mapping[Signal, np.ndarray
     return vectors
 
 
+def embed_texts(space: Space, texts: Sequence[str]) -> list[Mapping[Signal, np.ndarray]]:
+    """Each text's vector `(d,)` by signal. For pictures and sounds, what must not be there is taken off."""
+    apart = {text: taken for text in texts if (taken := negated(text))}
+    every = list(dict.fromkeys([*texts, *(piece for taken in apart.values() for piece in taken.pieces)]))
+    if not every:
+        return []
+    rows = dict(zip(every, _rows(space.embed_query_text(every), len(every)), strict=True))
+    return [
+        _less(rows[text], [rows[piece] for piece in apart[text].pieces]) if text in apart else rows[text]
+        for text in texts
+    ]
+
+
+def _less(
+    typed: Mapping[Signal, np.ndarray], pieces: Sequence[Mapping[Signal, np.ndarray]]
+) -> Mapping[Signal, np.ndarray]:
+    """`pieces`: what is wanted, then all that is not."""
+    wanted, *unwanted = pieces
+    return {
+        signal: vector
+        if signal.holds_words or not wanted[signal].any()
+        else unit_rows((wanted[signal] - UNWANTED_STRENGTH * sum(other[signal] for other in unwanted))[None])[0]
+        for signal, vector in typed.items()
+    }
+
+
 def embed_aspects(space: Space, aspects: Sequence[Aspect]) -> dict[Signal, np.ndarray]:
     """For each signal, the `(d,)` vector of the aspect that it can show."""
-    rows = _rows(space.embed_query_text([aspect.text for aspect in aspects]), len(aspects))
+    rows = embed_texts(space, [aspect.text for aspect in aspects])
     return {
         signal: vector
         for aspect, by_signal in zip(aspects, rows, strict=True)

@@ -58,6 +58,19 @@ def test_words_find_the_photo_that_shows_them(engine: SearchEngine, library: Wor
     assert paths(find(engine, "a dog on the beach"))[0] == "/media/dog.jpg"
 
 
+def test_what_must_not_be_seen_comes_last_but_is_looked_for_among_words(
+    engine: SearchEngine, library: WordLibrary
+) -> None:
+    library.photo("crowded.jpg", "beach people")
+    library.photo("empty.jpg", "beach dunes")
+    library.add("/media/talk.mp3", "audio", [(Signal.SPEECH, "without people", 0.0, 4.0)])
+    asked = find(engine, "beach without people", Filters(kind=(Kind.IMAGE,)))
+    assert asked.query["unwanted"] == ["people"]
+    assert paths(asked)[0] == "/media/empty.jpg"
+    assert paths(find(engine, "beach people", Filters(kind=(Kind.IMAGE,))))[0] == "/media/crowded.jpg"
+    assert "/media/talk.mp3" in paths(find(engine, "beach without people"))
+
+
 def test_signs_that_mean_nothing_to_the_space_are_like_nothing_and_the_query_says_so(
     engine: SearchEngine, library: WordLibrary, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -195,7 +195,7 @@ function summary(result, parameters, browsing) {
   const unknown = unknownWords(result.query.unknown);
   if (!result.hits.length) return [...times, `Nothing found${unknown}. `, h("a", { href: address.link("library") }, "What is in the library?")];
   const time = `${Math.round(result.took_seconds * 1000)} ms`;
-  const together = togetherWords(result.query.aspects);
+  const together = togetherWords(result.query.aspects) + unwantedWords(result.query.unwanted);
   if (!result.matched) return [...times, h("strong", {}, "Nothing in your library matches well."), ` These come closest (${time})${together}${unknown}.`];
   const likely = result.matching || result.hits.length;
   return [...times, `${count(likely, result.confident ? "result" : "possible result")}${result.next_cursor && result.matching >= result.hits.length ? " and more" : ""} in ${time}${together}${unknown}`];
@@ -203,6 +203,9 @@ function summary(result, parameters, browsing) {
 
 // How a query of several things was taken apart, such as: ", seen “a dog” and said “taxes” together".
 const togetherWords = (aspects = []) => (aspects.length ? `, ${aspects.map((one) => `${one.sense} “${one.text}”`).join(" and ")} together` : "");
+
+// What the words say must not be there, such as: "; pictures and sounds of “people” rank lower".
+const unwantedWords = (texts = []) => (texts.length ? `; pictures and sounds of ${texts.map((one) => `“${one}”`).join(" and ")} rank lower` : "");
 
 // Signs that mean nothing to the space, such as: "; “ꙮ” was looked for literally".
 const unknownWords = (texts = []) => (texts.length ? `; ${texts.map((one) => `“${one}”`).join(" and ")} was looked for literally` : "");
