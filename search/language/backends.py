@@ -45,7 +45,7 @@ def needs_preparing(settings: Settings) -> bool:
 
 
 def prepare(settings: Settings) -> None:
-    """Convert the embedded model if it is to be used and has not been: a dozen seconds. Never raises.
+    """Convert the embedded model if it is to be used and has not been: some seconds. Never raises.
 
     Done while files are indexed or a server starts, so that no question has to wait for it.
     """

@@ -16,7 +16,7 @@ import httpx
 from support.paths import ROOT
 from support.waiting import until
 
-#: converted language models, which pytest keeps between runs: a conversion takes most of a minute of a slow core
+#: converted language models, which pytest keeps between runs: a conversion takes some seconds
 MODELS = ROOT / ".pytest_cache" / "d" / "models"
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import gguf
 import msgspec
+import numpy as np
 import pytest
 
 from search.language import backends, embedded_model
@@ -23,3 +27,66 @@ def test_what_can_not_be_prepared_stops_nobody(settings: Settings, caplog: pytes
     settings.models.write_text("a file where the folder should be")
     backends.prepare(settings)
     assert "can't be prepared" in caplog.text
+
+
+def test_what_is_converted_is_to_the_byte_what_transformers_makes_of_the_file(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    small = _small_gguf(tmp_path / "small.gguf")
+    (tmp_path / "ours").mkdir()
+    embedded_model.convert(small, tmp_path / "ours")
+    with embedded_model.quiet():
+        theirs = AutoModelForCausalLM.from_pretrained(
+            tmp_path, gguf_file=small.name, quantization_config=GgufConfig(dequantize=True)
+        )
+        theirs.bfloat16().save_pretrained(tmp_path / "theirs")
+        AutoTokenizer.from_pretrained(tmp_path, gguf_file=small.name).save_pretrained(tmp_path / "theirs")
+    ours = {path.name: path.read_bytes() for path in (tmp_path / "ours").iterdir()}
+    assert ours == {path.name: path.read_bytes() for path in (tmp_path / "theirs").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"} < ours.keys()
+
+
+def _small_gguf(path: Path) -> Path:
+    """Two layers of random weights, in every way that the embedded model's weights are kept."""
+    layers, width, inner, heads, key_heads, words = 2, 64, 96, 4, 2, [*"abcd", "ab", "cd", "<|im_start|>", "<|im_end|>"]
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("small")
+    writer.add_block_count(layers)
+    writer.add_context_length(128)
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(inner)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(key_heads)
+    writer.add_rope_freq_base(100_000.0)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(words))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(words)
+    writer.add_token_types([1] * 6 + [3] * 2)
+    writer.add_token_merges(["a b", "c d"])
+    writer.add_bos_token_id(6)
+    writer.add_eos_token_id(7)
+    writer.add_unk_token_id(0)
+    writer.add_pad_token_id(7)
+    writer.add_chat_template("{% for m in messages %}{{ m.content }}{% endfor %}")
+    random = np.random.default_rng(1)
+    shapes = {
+        "attn_norm": (width,), "attn_q": (width, width), "attn_k": (width // heads * key_heads, width),
+        "attn_v": (width // heads * key_heads, width), "attn_output": (width, width), "ffn_norm": (width,),
+        "ffn_gate": (inner, width), "ffn_up": (inner, width), "ffn_down": (width, inner),
+    }  # fmt: skip
+    tensors = {"token_embd": (len(words), width), "output_norm": (width,)}
+    tensors |= {f"blk.{layer}.{name}": shape for layer in range(layers) for name, shape in shapes.items()}
+    for name, shape in tensors.items():
+        kind = gguf.GGMLQuantizationType.Q8_0 if name == "token_embd" else gguf.GGMLQuantizationType.Q4_1
+        values = random.standard_normal(shape, np.float32)
+        if len(shape) == 1:
+            writer.add_tensor(f"{name}.weight", values)
+        else:
+            writer.add_tensor(f"{name}.weight", gguf.quantize(values, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
