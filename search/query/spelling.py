@@ -21,9 +21,10 @@ _ALONE = 5  # words of fewer letters are corrected only beside words that are kn
 _LEAST = 3
 # Small words that tell that a query is not in English, none of which is an English word.
 _SMALL_WORDS = (
-    "der das ein eine einem einen und im mit auf ist nicht von zu le les des du une dans sur avec el los las una con "
-    "por "
-    "del il gli nel che na se ve je ze een het og att och som w z jest um uma os em"
+    "der dem den das ein eine einem einen einer und oder aber im beim zum mit auf ist sind nicht kein keine "
+    "keinen ohne von zu aus bei nach vor le les du une dans sur avec sans qui est pas chez sous el los las una "
+    "con por del que pero para il gli nel della che senza na se ve je ze bez een het niet voor zonder og att och "
+    "som utan uden w z jest um uma os em sem com"
 )
 _OF_OTHER_LANGUAGES = frozenset(_SMALL_WORDS.split())
 _ENDINGS = ("s", "es", "d", "ed", "r", "er", "ers", "ing", "'s", "’s")
@@ -76,6 +77,8 @@ def suggestions(text: str, known: Known) -> list[Suggestion]:
     if _OF_OTHER_LANGUAGES & set(plain.values()):
         unknown = []  # the words that are known here are English ones
     alone = len(unknown) == len(words)
+    if not alone and 2 * len(unknown) > len(words) and all(word.lower() in known.abroad() for word in unknown):
+        unknown = []  # "strand", an English word too, among German ones
     # "gras" beside English words is an error; "Mädchen" or "chien" alone is not English.
     unknown = [word for word in unknown if word.isascii() and not (alone and word.lower() in known.abroad())]
     least = _ALONE if alone else _LEAST

@@ -56,6 +56,7 @@ class Resolved(Struct, frozen=True):
     vectors: Mapping[Signal, np.ndarray]  # (d,) float32, unit length; signals without one are not searched
     by_example: bool  # pictures, sounds and references outweigh the text
     text: str  # all that was asked for in words
+    seen: str  # the same without what must not be seen or heard
     words: str  # what full text looks for
     condition: Condition | None
     excluded_assets: frozenset[int]
@@ -95,6 +96,9 @@ class Retriever:
             },
             by_example=_by_example(query.parts),
             text=" ".join((*(typed for typed, _ in wanted), *query.phrases)),
+            seen=" ".join(
+                (*(apart.wanted if (apart := negated(typed)) else typed for typed, _ in wanted), *query.phrases)
+            ),
             words=" ".join((*words_said(aspects, [heard for _, heard in wanted]), *query.phrases)),
             condition=all_of(
                 condition_of(query.filters),
@@ -133,7 +137,7 @@ class Retriever:
             terms = full_text.terms_of(resolved.words)
             coverage = TermCoverage(terms)
             context = _context(connection, rankings, held, coverage)
-        asked = len(full_text.terms_of(resolved.text))
+        asked, seen = (len(full_text.terms_of(text)) for text in (resolved.text, resolved.seen))
         return [
             CandidateList(
                 signal=ranked.signal,
@@ -141,7 +145,9 @@ class Retriever:
                 candidates=tuple(_candidates(ranked, context, resolved.excluded_assets, newest_segment)),
                 background=ranked.background,
                 by_example=resolved.by_example,
-                terms=len(terms) if ranked.evidence is Evidence.WORDS else asked,
+                terms=len(terms)
+                if ranked.evidence is Evidence.WORDS
+                else (asked if ranked.signal.holds_words else seen),
                 complete=len(ranked.ids) < depth,
             )
             for ranked in rankings

@@ -98,3 +98,11 @@ def test_a_small_word_of_another_language_is_nobodys_name() -> None:
 def test_a_word_of_another_language_beside_english_ones_is_one() -> None:
     known = Known({"dog": 900, "on": 1, "the": 0, "grass": 3000}, frozenset(), abroad=lambda: frozenset({"gras"}))
     assert [one.suggestion for one in suggestions("dog on the gras", known)] == ["grass"]
+
+
+@pytest.mark.parametrize(
+    "query", ["Strand ohne Menschen", "Strand Menschen Wasser", "plage sans personne", "Hund Strand Wasser"]
+)
+def test_an_english_word_among_more_of_another_language_is_one_of_theirs(query: str) -> None:
+    abroad = frozenset(["ohne", "menschen", "wasser", "plage", "personne", "hund"])
+    assert suggestions(query, Known(common_words(), LIBRARY, english_words, lambda: abroad)) == []
