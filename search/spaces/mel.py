@@ -1,6 +1,7 @@
 """The log-mel spectrogram that every sound encoder starts from.
 
-NumPy only. Agrees with librosa within 1e-3 and with what whisper was trained on; the test checks both.
+NumPy only. Agrees within 1e-3 with librosa's, as transformers computes it, and with what whisper was trained on: a test
+checks both.
 """
 
 from __future__ import annotations

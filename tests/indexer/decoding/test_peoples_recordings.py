@@ -27,6 +27,7 @@ from search.settings import Settings
 from search.spaces.inputs import SAMPLE_RATE_HZ
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+PLAIN = ("-c:a", "pcm_s16le")  # for long tracks: ten minutes take seconds to compress
 
 
 def decoded(path: Path, settings: Settings) -> list[object]:
@@ -221,7 +222,7 @@ class TestTracks:
 
     def test_somebody_who_speaks_late_in_a_long_recording_is_found(self, tmp_path: Path, settings: Settings) -> None:
         late = np.concatenate([np.zeros(300 * SAMPLE_RATE_HZ, np.float32), voice(60)])
-        items = decoded(self.two_tracks(tmp_path, music(360), late), settings)
+        items = decoded(self.two_tracks(tmp_path, music(360), late, *PLAIN), settings)
         assert "number 1" in media.notes_of(items)
         assert find_speech(media.sound_of(items)[300 * SAMPLE_RATE_HZ :])
 
@@ -240,7 +241,7 @@ class TestTracks:
             heard += len(waveform)
             return []
 
-        path = self.two_tracks(tmp_path, music(900), music(900))
+        path = self.two_tracks(tmp_path, music(900), music(900), *PLAIN)
         choose_track(path, limits_of(settings), 900.0, count)
         assert heard < 2 * 200 * SAMPLE_RATE_HZ
 
