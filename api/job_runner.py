@@ -102,7 +102,7 @@ class JobRunner:
         report.tell(0, 0, None, "looking for files")
         scan = scan_source(self._database, source, self._settings)
         if scan.paused:
-            report.end(JobState.FAILED, scan.paused)
+            report.end(JobState.FAILED, f"{source.root}: {scan.paused}")
             return
         first = self._counts(source.id)
         total = first.pending + first.working

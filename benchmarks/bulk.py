@@ -2,7 +2,7 @@
 
     python -m benchmarks.bulk scale [--files N] [--milliseconds N] [--nodes 1 2 4]
     python -m benchmarks.bulk overhead --photos FOLDER [--count N] [--rounds N] [--on ray]
-    python -m benchmarks.bulk import [--postgres URL] [--segments N] [--each N] [--dimension N]
+    python -m benchmarks.bulk import [--postgres URL] [--segments N] [--each N] [--dimension N] [--importers N]
 
 `scale`: decoding and encoding sleep, on nodes of a local Ray cluster, so that only what moves work and results about is
 measured. `overhead`: real photos through real decoders and the starter space, by the worker and by one node.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import multiprocessing
 import os
 import statistics
 import tempfile
@@ -28,6 +29,8 @@ from typing import Any
 import numpy as np
 import psutil
 import psycopg
+import sqlalchemy
+from msgspec import Struct
 from sqlalchemy import make_url
 
 from benchmarks.ingest import make_photos
@@ -50,6 +53,7 @@ from search.settings import Settings
 from search.signals import Signal
 from search.testing import WordSpace
 
+_PATIENCE_SECONDS = 600.0  # for one importing process among several
 _NODE: dict[str, Any] = {"object_store_memory": 100 * 1024**2, "include_dashboard": False}
 
 
@@ -253,42 +257,124 @@ def _by_fleet(on: str | None) -> Callable[[Settings, Database, Clock], None]:
     return run
 
 
-def import_shards(postgres: str, segments: int, each: int, dimension: int) -> None:
-    """Synthetic shards into PostgreSQL, beside the bare COPY of the same bytes into bare tables."""
+def import_shards(postgres: str, segments: int, each: int, dimension: int, importers: int) -> None:
+    """Synthetic shards into PostgreSQL, by one process or several, beside the bare COPY of the same bytes."""
     rng = np.random.default_rng(0)
     name = f"medley_bench_{uuid.uuid4().hex[:12]}"
     url = make_url(postgres).set(database=name).render_as_string(hide_password=False)
     with psycopg.connect(postgres, autocommit=True) as server:
         server.execute(f"CREATE DATABASE {name}")
     try:
-        with tempfile.TemporaryDirectory() as folder, library(Path(folder), url, WordSpace()) as database:
-            with database.read() as connection:
+        with tempfile.TemporaryDirectory() as home, library(Path(home), url, WordSpace()) as database:
+            with database.write() as connection:
                 (space,) = spaces.list_spaces(connection)
-            made = _write_shards(Path(folder) / "shards", space, rng, segments, each, dimension)
-            settings = Settings.load({}, home=Path(folder))
+                sources.add_source(connection, "/media")
+            folders = [Path(home) / f"shards-{number}" for number in range(importers)]
+            made = sum(
+                _write_shards(folder, space, rng, segments // importers, each, dimension, number * segments)
+                for number, folder in enumerate(folders)
+            )
             empty = database.size_bytes()
-            ours, theirs = time.process_time(), backend_seconds(name)
-            began = time.perf_counter()
-            done = ShardImporter(database, settings).run(ShardFolder(Path(folder) / "shards"), threading.Event())
-            seconds = time.perf_counter() - began
-            ours, theirs = time.process_time() - ours, backend_seconds(name) - theirs
-            assert done.segments == made
+            database.close()  # its connection's time is not the import's
+            results, theirs = _by_processes(url, folders, name)
+            database = Database.open(url)
+            assert sum(result.segments for result in results) == made
+            seconds = max(result.ended for result in results) - min(result.began for result in results)
+            ours = sum(result.processor_seconds for result in results)
             grown = database.size_bytes() - empty
             print(
-                f"import: {made / seconds:,.0f} segments/s, {done.indexed / seconds:,.0f} files/s "
+                f"import: {made / seconds:,.0f} segments/s, {made / each / seconds:,.0f} files/s by {importers} "
                 f"({made:,} segments of {each} a file, {dimension} numbers each; {grown / made:,.0f} bytes a segment)"
             )
             print(
                 f"processor time a segment: {ours / made * 1e6:.1f} µs here, {theirs / made * 1e6:.1f} µs of the "
-                "server's connection (the greater one is the limit where both have a core)"
+                "server's connections (the greater one is the limit where both have a core)"
+            )
+            print(
+                f"of {sum(result.writing for result in results):.1f} s of transactions the counter was held for "
+                f"{sum(result.holding for result in results):.1f} s and waited for during "
+                f"{sum(result.waiting for result in results):.1f} s"
             )
             began = time.perf_counter()
-            again = ShardImporter(database, settings).run(ShardFolder(Path(folder) / "shards"), threading.Event())
+            again = ShardImporter(database, Settings.load({}, home=Path(home))).run(
+                ShardFolder(folders[0]), threading.Event()
+            )
             print(f"again: {again.known:,} files passed by in {time.perf_counter() - began:.1f} s")
+            database.close()
         print(f"bare COPY of the same rows: {_bare_copy(url, made, dimension):,.0f} segments/s")
     finally:
         with psycopg.connect(postgres, autocommit=True) as server:
             server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class Taken(Struct):
+    """What one importing process took. Seconds; `began` and `ended` by the machine's clock."""
+
+    segments: int
+    began: float
+    ended: float
+    processor_seconds: float
+    writing: float  # transactions, from their first statement to their commit
+    waiting: float  # of these, for the counter of sequence numbers
+    holding: float  # of these, with it
+
+
+def _by_processes(url: str, folders: Sequence[Path], name: str) -> tuple[list[Taken], float]:
+    """Each folder by a process of its own, all at once; and the processor time of the server's connections."""
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Barrier(len(folders) + 1), context.Barrier(len(folders) + 1)
+    results: Any = context.Queue()
+    processes = [context.Process(target=_take_in, args=(url, str(folder), ready, done, results)) for folder in folders]
+    for process in processes:
+        process.start()
+    ready.wait()
+    before = backend_seconds(name)
+    parts = [results.get(timeout=_PATIENCE_SECONDS) for _ in processes]
+    seconds = backend_seconds(name) - before
+    done.wait()
+    for process in processes:
+        process.join()
+    return parts, seconds
+
+
+def _take_in(url: str, folder: str, ready: Any, done: Any, results: Any) -> None:
+    database = Database.open(url)
+    with database.read() as connection:
+        spaces.list_spaces(connection)
+    part = Taken(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    at = {"begin": 0.0, "ask": 0.0, "hold": 0.0}
+
+    def begin(_: Any) -> None:
+        at["begin"], at["hold"] = time.perf_counter(), 0.0
+
+    def before(*_: Any) -> None:
+        at["ask"] = time.perf_counter()
+
+    def after(*given: Any) -> None:
+        if given[2].startswith("UPDATE counter"):
+            at["hold"] = time.perf_counter()
+            part.waiting += at["hold"] - at["ask"]
+
+    def commit(_: Any) -> None:
+        now = time.perf_counter()
+        part.writing += now - at["begin"]
+        part.holding += now - at["hold"] if at["hold"] else 0.0
+
+    for event, listener in (
+        ("begin", begin),
+        ("before_cursor_execute", before),
+        ("after_cursor_execute", after),
+        ("commit", commit),
+    ):
+        sqlalchemy.event.listen(sqlalchemy.Engine, event, listener)
+    ready.wait()
+    part.began, spent = time.time(), time.process_time()
+    settings = Settings.load({}, home=Path(folder).parent)
+    part.segments = ShardImporter(database, settings).run(ShardFolder(Path(folder)), threading.Event()).segments
+    part.ended, part.processor_seconds = time.time(), time.process_time() - spent
+    results.put(part)
+    done.wait()
+    database.close()
 
 
 def backend_seconds(database: str) -> float:
@@ -304,10 +390,16 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def _write_shards(
-    folder: Path, space: SpaceRecord, rng: np.random.Generator, segments: int, each: int, dimension: int
+    folder: Path,
+    space: SpaceRecord,
+    rng: np.random.Generator,
+    segments: int,
+    each: int,
+    dimension: int,
+    first: int,
 ) -> int:
     writer = ShardWriter(ShardFolder(folder), "/media", True, [space])
-    written = number = 0
+    written, number = 0, first
     while written < segments:
         entries = []
         for _ in range(max(1, min(20_000, segments - written) // each)):
@@ -374,13 +466,14 @@ def main() -> None:
     one.add_argument("--segments", type=int, default=200_000)
     one.add_argument("--each", type=int, default=20)
     one.add_argument("--dimension", type=int, default=512)
+    one.add_argument("--importers", type=int, default=1, help="processes, each with a share of the shards")
     given = parser.parse_args()
     if given.kind == "scale":
         scale(given.files, given.milliseconds, given.nodes, given.cores)
     elif given.kind == "overhead":
         overhead(given.photos, given.count, given.rounds, given.on)
     else:
-        import_shards(given.postgres, given.segments, given.each, given.dimension)
+        import_shards(given.postgres, given.segments, given.each, given.dimension, given.importers)
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ def _add(
 def _say_scan(scanned: str, report: ScanReport) -> None:
     root = printable(scanned)
     if report.paused:
-        click.echo(f"{root}: paused, {report.paused}")
+        click.echo(f"{root}: paused: {printable(report.paused)}")
         return
     click.echo(
         f"{root}: {report.files} files, {report.added} new, {report.changed} changed, "
@@ -200,6 +200,8 @@ def _conclude(database: Database, added: Sequence[SourceRecord], stopped: bool) 
 
 def _why(counts: Counts, scanned: Sequence[SourceRecord]) -> str:
     if not counts.known:
+        if paused := [printable(source.reason) for source in scanned if source.reason]:
+            return "; ".join(paused)
         if any(not source.recursive for source in scanned):
             return "no media files were found (--recursive looks into the folders below, too)"
         if any(LINKS_OUT in msgspec.json.decode(source.skipped) for source in scanned):

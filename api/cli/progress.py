@@ -18,6 +18,37 @@ LINE_SECONDS = 5.0
 Listener = Callable[[WorkerProgress], None]
 
 
+class Pace:
+    """How fast files are done with, without the time in which models load and machines join.
+
+    It counts from the first report that tells of any file done.
+    """
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+        self._last = (0.0, 0)
+
+    def note(self, seconds: float, done: int) -> None:
+        """How many files were done with after so many seconds."""
+        self._last = seconds, done
+        if self._first is None and done:
+            self._first = self._last
+
+    @property
+    def has_only_begun(self) -> bool:
+        """Whether nothing was done after the first report: what there is to measure is the loading."""
+        return self._first is None or self._first[1] == self._last[1]
+
+    @property
+    def files_per_second(self) -> float:
+        """Of what was done after the first report; of everything where that is less than half of it."""
+        seconds, done = self._last
+        began, before = self._first or (0.0, 0)
+        if done - before < done / 2:  # too little to measure by
+            began, before = 0.0, 0
+        return (done - before) / (seconds - began) if seconds > began else 0.0
+
+
 @contextmanager
 def shown_progress(hourly_cost: float | None = None) -> Iterator[Listener]:
     """A listener for a worker; what it shows goes to standard error. With a price, also what a million files cost."""
@@ -48,16 +79,14 @@ def _bars(hourly_cost: float | None) -> Iterator[Listener]:
                 progress.console.print(begins)
                 progress.reset(task)
             stage, (total, done) = reading.stage, reading.totals(told)
-            progress.update(
-                task, description=stage, total=total, completed=done, rate=reading.rate(told), failed=failed
-            )
+            progress.update(task, description=stage, total=total, completed=done, rate=reading.rate(), failed=failed)
 
         yield listen
 
 
 class _Lines:
     def __init__(self, hourly_cost: float | None) -> None:
-        self._said_at = time.monotonic()
+        self._said, self._said_at = "", time.monotonic()
         self._reading = _Reading(hourly_cost)
 
     def __call__(self, told: WorkerProgress) -> None:
@@ -68,8 +97,11 @@ class _Lines:
             return
         self._said_at = now
         total, done = self._reading.totals(told)
-        stage, rate, left = self._reading.stage, self._reading.rate(told), self._reading.left(told)
-        print(f"{stage}: {done} of {total} files, {rate}{left}, {told.counts.quarantined} quarantined", file=sys.stderr)
+        stage, rate, left = self._reading.stage, self._reading.rate(), self._reading.left(told)
+        line = f"{stage}: {done} of {total} files, {rate}{left}, {told.counts.quarantined} quarantined"
+        if line != self._said:  # while machines join and models load, nothing is news
+            print(line, file=sys.stderr)
+        self._said = line
 
 
 class _Reading:
@@ -78,30 +110,31 @@ class _Reading:
     def __init__(self, hourly_cost: float | None) -> None:
         self._hourly_cost = hourly_cost
         self.stage = "indexing"
-        self._began_at = 0.0
+        self._pace = Pace()
+        self._is_reading = False
 
     def begins(self, told: WorkerProgress) -> str | None:
-        """What to say at that moment."""
+        """Take note of a report, and give what to say at that moment."""
+        self._pace.note(told.seconds, told.tally.read if self._is_reading else told.tally.done)
         counts = told.counts
-        left = counts.pending + counts.working
-        if self._began_at or left or not counts.unread:
+        if self._is_reading or counts.pending + counts.working or not counts.unread:
             return None
-        rate = self.rate(told)
-        self.stage, self._began_at = "reading text", told.seconds
+        rate = self._priced(self._pace.files_per_second)
+        self.stage, self._pace, self._is_reading = "reading text", Pace(), True
         return f"{counts.indexed} files are searchable ({rate}); reading the text in {counts.unread} of them"
 
     def totals(self, told: WorkerProgress) -> tuple[int, int]:
         """Files that there are for this stage, and those of them that are done with."""
         counts = told.counts
-        if self._began_at:
+        if self._is_reading:
             return counts.unread + told.tally.read, told.tally.read
         return counts.known - counts.missing, counts.indexed + counts.quarantined
 
-    def rate(self, told: WorkerProgress) -> str:
+    def rate(self) -> str:
         """How fast the stage goes, and at which price."""
-        rate = self._rate(told)
-        if rate is None:
-            return "starting"
+        return "starting" if self._pace.has_only_begun else self._priced(self._pace.files_per_second)
+
+    def _priced(self, rate: float) -> str:
         price = ""
         if self._hourly_cost is not None and rate:
             price = f", {million_cost(rate, self._hourly_cost):,.2f} a million"
@@ -109,14 +142,10 @@ class _Reading:
 
     def left(self, told: WorkerProgress) -> str:
         """How long the stage still takes at this rate."""
-        rate = self._rate(told)
+        if self._pace.has_only_begun:
+            return ""
         total, done = self.totals(told)
-        return f", {clock((total - done) / rate)} left" if rate else ""
-
-    def _rate(self, told: WorkerProgress) -> float | None:
-        tally, seconds = told.tally, told.seconds - self._began_at
-        done = tally.read if self._began_at else tally.indexed + tally.unchanged + tally.moved
-        return done / seconds if seconds > 1 else None
+        return f", {clock((total - done) / self._pace.files_per_second)} left"
 
 
 def million_cost(files_per_second: float, hourly_cost: float) -> float:

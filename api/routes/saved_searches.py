@@ -82,7 +82,7 @@ def list_saved_searches(service: Injected, cursor: Cursor = None, limit: PageLim
 @post(
     "/v1/saved-searches",
     sync_to_thread=True,
-    opt=example(_SAVED | {"reach": {"needed": 0.7, "best": 0.82}}, request=_NEW),
+    opt=example(_SAVED | {"reach": {"needed": 0.7, "best": 0.82, "falls_short": False}}, request=_NEW),
     responses={
         **documented(409),
         201: documented_body(SavedSearchView, "Kept; a webhook's secret is shown only here."),

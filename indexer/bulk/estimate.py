@@ -7,14 +7,13 @@ and the partitions' layout; how the sample is worked on is the caller's.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from indexer.ingest.worker import Progress
 from indexer.sources.scan import scan_source
 from search.active_space import active_space
 from search.catalog import assets, embeddings, sources, spaces
@@ -95,32 +94,6 @@ def copy_job(scratch: Database, source: SourceRecord, known: list[SpaceRecord]) 
         return sources.add_source(
             connection, source.root, source.recursive, excludes=source.excludes, profile=source.profile
         )
-
-
-class Stopwatch:
-    """Listens to a worker, and tells its rate without the time in which models load."""
-
-    def __init__(self, also: Callable[[Progress], None] = lambda _: None) -> None:
-        self._also = also
-        self._first: tuple[float, int] | None = None
-        self._last = (0.0, 0)
-
-    def __call__(self, told: Progress) -> None:
-        """Take note of the progress."""
-        done = told.tally.indexed + told.tally.unchanged + told.tally.moved + told.tally.quarantined
-        self._last = told.seconds, done
-        if self._first is None and done:
-            self._first = self._last
-        self._also(told)
-
-    @property
-    def files_per_second(self) -> float:
-        """Of what was done after the first report of anything done; of everything where that was all at once."""
-        seconds, done = self._last
-        began, before = self._first or (0.0, 0)
-        if done - before < done / 2:  # too little is left to measure by
-            began, before = 0.0, 0
-        return (done - before) / (seconds - began) if seconds > began else 0.0
 
 
 def extrapolated(sample: Sample, settings: Settings, files_per_second: float) -> Estimate:

@@ -1,4 +1,4 @@
-"""Takes shards into a catalogue, each in one transaction, each file once.
+"""Takes shards into a catalogue, the results of each in one transaction, each file once.
 
 Whether a file of a shard is still wanted is decided by the catalogue alone: one that is searchable as it is in the
 shard is passed by, as is one that has changed since or was removed from the library. So an import may be stopped,
@@ -22,7 +22,7 @@ from indexer.bulk.shards import Entry, Head, read_entries, read_head
 from indexer.failures import shown
 from indexer.sources.overlaps import add
 from search.catalog import assets, queue, spaces
-from search.catalog.database import Connection, Database
+from search.catalog.database import Database
 from search.catalog.records import AssetRecord, FoundFile, IndexedAsset, ReadAsset
 from search.catalog.states import AssetStatus
 from search.errors import CatalogError, CatalogLostError, UsageError
@@ -124,8 +124,9 @@ class ShardImporter:
 
     def _take_in(self, source_id: int, root: bytes, entries: Sequence[Entry]) -> None:
         by_path = {file.path_bytes: (file, entry) for entry in entries for file in [_here(entry.file, root)]}
+        self._add_new(source_id, [file for file, _ in by_path.values()])
         with self._database.write() as connection:
-            records = self._records(connection, source_id, [file for file, _ in by_path.values()])
+            records = assets.files_of(connection, source_id, list(by_path))
             wanted = {
                 records[path].id: entry
                 for path, (file, entry) in by_path.items()
@@ -154,14 +155,17 @@ class ShardImporter:
         tallied.changed += changed
         tallied.known += len(records) - changed - len(wanted)
 
-    def _records(self, connection: Connection, source_id: int, files: Sequence[FoundFile]) -> dict[bytes, AssetRecord]:
-        """The assets of these files, made where they are new; those removed from the library are left out."""
-        known = assets.files_of(connection, source_id, [file.path_bytes for file in files])
-        new = [file for file in files if file.path_bytes not in known or _came_back(known[file.path_bytes], file)]
-        if not new:
-            return known
-        assets.sync_assets(connection, source_id, new)
-        return assets.files_of(connection, source_id, [file.path_bytes for file in files])
+    def _add_new(self, source_id: int, files: Sequence[FoundFile]) -> None:
+        """Add the files that are new, as a scan would, but for those removed from the library.
+
+        In a transaction of its own: whoever adds files keeps all others from adding some to the same source until its
+        commit, and the results are most of the work.
+        """
+        with self._database.write() as connection:
+            known = assets.files_of(connection, source_id, [file.path_bytes for file in files])
+            new = [file for file in files if file.path_bytes not in known or _came_back(known[file.path_bytes], file)]
+            if new:
+                assets.sync_assets(connection, source_id, new)
 
 
 def _here(file: FoundFile, root: bytes) -> FoundFile:

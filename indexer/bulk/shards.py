@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from indexer.bulk.messages import VECTOR
 from indexer.bulk.shard_places import SUFFIX, ShardPlace
+from search.catalog.embeddings import is_storable
 from search.catalog.records import AssetFacts, FoundFile, IndexedAsset, NewSegment, ReadAsset, SpaceRecord
 from search.catalog.states import NoteKind
 from search.errors import CatalogError, UsageError
@@ -219,6 +220,9 @@ def _entries(table: pa.Table, space_ids: dict[str, int]) -> Iterator[Entry]:
     ends = [*starts[1:].tolist(), table.num_rows]
     columns = [table.column(name).to_pylist() for name in _SEGMENT]
     vectors = {space_ids[name]: table.column(name).to_pylist() for name in space_ids}
+    for of_space in vectors.values():
+        if not is_storable(np.frombuffer(b"".join(filter(None, of_space)), VECTOR)):
+            raise ValueError("a vector holds what is no finite number")
     assets = _assets(table, (*_FILE, *_RESULT, *_FACTS))
     for row, start, end in zip(assets, starts.tolist(), ends, strict=True):
         file = _file(row)

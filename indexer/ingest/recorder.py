@@ -58,6 +58,11 @@ class Tally:
     bytes: int = 0
     last_path: str = ""
 
+    @property
+    def done(self) -> int:
+        """Files that no first visit is left for."""
+        return self.indexed + self.unchanged + self.moved + self.quarantined
+
 
 def retry_seconds(attempts: int, first_seconds: float, jitter: float) -> float:
     """How long to wait after this many attempts: doubling, with `jitter` from [0, 1)."""

@@ -208,7 +208,8 @@ def _sync(
     report.count(synced)
 
 
-def _pause(database: Database, source: SourceRecord, reason: str) -> ScanReport:
+def _pause(database: Database, source: SourceRecord, told: str) -> ScanReport:
+    reason = told.removeprefix(source.root).removeprefix(":").strip()  # it is always shown beside the root
     with database.write() as connection:
         sources.set_source_state(connection, source.id, SourceState.PAUSED, reason)
     return ScanReport(paused=reason)

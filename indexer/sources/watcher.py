@@ -113,7 +113,7 @@ class Watcher:
     def _scan(self, source: SourceRecord) -> ScanReport:
         report = scan_source(self._database, source, self._settings)
         if report.paused:
-            _log.warning("source %d is paused: %s", source.id, report.paused)
+            _log.warning("source %d, %s, is paused: %s", source.id, source.root, report.paused)
             # Not again at once: it counts as looked at.
             with self._database.write() as connection:
                 sources.mark_scanned(connection, source.id, self._clock())

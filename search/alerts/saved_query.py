@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Self
 
 import msgspec
 import numpy as np
@@ -47,11 +48,12 @@ class Reach(Struct, frozen=True, kw_only=True):
 
     needed: float  # relevance from which new files do
     best: float | None  # relevance of the best file of now; None: nothing is found
+    falls_short: bool  # even the best file of now would raise none
 
-    @property
-    def falls_short(self) -> bool:
-        """Whether even the best file of now would raise none."""
-        return self.best is not None and self.best < self.needed
+    @classmethod
+    def of(cls, needed: float, best: float | None) -> Self:
+        """What is needed, against what there is."""
+        return cls(needed=needed, best=best, falls_short=best is not None and best < needed)
 
 
 def decode(text: str) -> SavedQuery:

@@ -122,7 +122,7 @@ class SavedSearches:
         """How likely its best file of now is, and how likely a new one must be. Raises as a search does."""
         hits = self._search(msgspec.structs.replace(self.query(record), limit=1)).hits
         needed = self._active().calibration.threshold if record.least is None else record.least
-        return Reach(needed=needed, best=hits[0].relevance if hits else None)
+        return Reach.of(needed, hits[0].relevance if hits else None)
 
     def _query(self, query: SavedQuery) -> Query:
         asked = query.query(self._settings.max_query_characters, self._settings.max_query_parts)

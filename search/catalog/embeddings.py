@@ -176,7 +176,7 @@ def _stored(vectors: Sequence[np.ndarray]) -> list[bytes]:
     stored = [b""] * len(vectors)
     for length, of_length in places.items():
         joined = np.concatenate([vectors[position] for position in of_length])
-        if not _is_storable(joined):
+        if not is_storable(joined):
             raise CatalogError("a vector must be finite numbers that half precision holds")
         data, width = joined.astype(STORED).tobytes(), length * STORED.itemsize
         for row, position in enumerate(of_length):
@@ -184,8 +184,8 @@ def _stored(vectors: Sequence[np.ndarray]) -> list[bytes]:
     return stored
 
 
-def _is_storable(numbers: np.ndarray) -> bool:
-    """Whether all are finite in half precision."""
+def is_storable(numbers: np.ndarray) -> bool:
+    """Whether numbers of any shape and type are all finite in half precision."""
     if numbers.dtype == STORED:  # by their bits: comparing halves takes ten times as long
         return not bool(((numbers.view("<u2") & _EXPONENT) == _EXPONENT).any())
     return bool(-_LARGEST <= numbers.min() <= numbers.max() <= _LARGEST)  # so written, NaN is refused as well

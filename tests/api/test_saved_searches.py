@@ -106,13 +106,15 @@ def test_a_process_that_is_behind_knows_the_library_before_it_judges(
 def test_saving_says_how_likely_a_file_must_be_and_how_likely_the_best_one_is(
     world: World, client: httpx.Client
 ) -> None:
-    assert save(client, name="Nothing there", text="red")["reach"] == {"needed": 0.05, "best": None}
+    nothing = save(client, name="Nothing there", text="red")["reach"]
+    assert nothing == {"needed": 0.05, "best": None, "falls_short": False}
     world.picture("red.png", "red")
     world.picture("blue.png", "blue")
     made = client.post("/v1/saved-searches", json={"name": "Red", "text": "red"}).json()
     assert made["reach"]["needed"] == world.engine.active_space.calibration.threshold
     found = client.get(f"/v1/saved-searches/{made['id']}/results").json()["hits"]
     assert made["reach"]["best"] == found[0]["relevance"]
+    assert made["reach"]["falls_short"] == (made["reach"]["best"] < made["reach"]["needed"])
     assert client.get(f"/v1/saved-searches/{made['id']}").json()["reach"] is None
     with world.database.read() as connection:
         assert [record.name for record in saved_searches.list_saved_searches(connection)] == ["Nothing there", "Red"]

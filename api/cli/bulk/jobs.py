@@ -10,11 +10,12 @@ import click
 from msgspec import Struct
 
 from api.cli.output import clock, print_table, printable
-from api.cli.progress import million_cost, shown_progress
-from indexer.bulk.estimate import POSTGRESQL_FACTOR, Estimate, Stopwatch, extrapolated, sampled
+from api.cli.progress import Listener, Pace, million_cost, shown_progress
+from indexer.bulk.estimate import POSTGRESQL_FACTOR, Estimate, extrapolated, sampled
 from indexer.bulk.jobs import SHARD, opened_fleet, run_on, shard_job
 from indexer.bulk.ray_fleet import SCHEME, Share
 from indexer.bulk.shard_places import shard_place
+from indexer.ingest.worker import Progress
 from search.catalog.database import Database
 from search.catalog.records import SourceRecord
 from search.catalog.states import SourceState
@@ -139,16 +140,21 @@ def _print_estimates(
     """What each source would take, by a sample of it."""
     for source in places:
         with sampled(database, settings, source) as sample:
+            pace = Pace()  # of everything: reading text takes its time, too
             with (
                 opened_fleet(settings, sample.database, options.on, options.share) as fleet,
                 shown_progress() as listener,
             ):
-                watch = Stopwatch(listener)
-                run_on(fleet, settings, sample.database, stop, listener=watch)
+
+                def listen(told: Progress, show: Listener = listener, pace: Pace = pace) -> None:
+                    pace.note(told.seconds, told.tally.done)
+                    show(told)
+
+                run_on(fleet, settings, sample.database, stop, listener=listen)
             if stop.is_set():
                 click.echo("Stopped: a part of the sample says too little.")
                 return
-            _print(source.root, extrapolated(sample, settings, watch.files_per_second), options)
+            _print(source.root, extrapolated(sample, settings, pace.files_per_second), options)
 
 
 def _print(root: str, estimate: Estimate, options: BulkOptions) -> None:

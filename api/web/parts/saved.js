@@ -93,7 +93,7 @@ function ask() {
     try {
       const saved = await call("POST", "/v1/saved-searches", { name: named.value.trim(), text, notify: tells.checked });
       await show(address.read().parameters);
-      if (saved.notify && saved.reach.best !== null && saved.reach.best < saved.reach.needed) offer(saved);
+      if (saved.notify && saved.reach.falls_short) offer(saved);
     } catch (error) {
       message.replaceChildren(failure(error));
     }

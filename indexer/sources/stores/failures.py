@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 import socket
+import tarfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -52,8 +54,12 @@ def reason_of(error: BaseException) -> str:
     status = _status_of(error)
     if status in _BUSY or code in _BUSY_CODES:
         return f"asks for fewer requests ({code or status})"
-    if status in _REFUSED or isinstance(error, PermissionError) or "PermissionDenied" in name or "HostKey" in name:
-        return f"refuses access ({code or status or name})"
+    if "HostKey" in name:
+        return "its host key is not in known_hosts"
+    if status in _REFUSED or isinstance(error, PermissionError) or "PermissionDenied" in name:
+        return f"refuses access ({code or status})" if code or status else "refuses access"
+    if isinstance(error, zipfile.BadZipFile | tarfile.TarError):
+        return "can't be read as an archive: it is damaged, incomplete, or something else"
     if "Credential" in name or name in ("ProfileNotFound", "TokenRetrievalError", "SSOTokenLoadError"):
         return NO_CREDENTIALS if name != "ProfileNotFound" else "there is no such profile in stores.toml, or of AWS"
     if status is not None or code:

@@ -1,11 +1,13 @@
 """Whether a store can be used: asked now and then, more rarely while it fails, never so that a caller waits.
 
-Only the first question waits for its answer. Knows stores; knows no catalogue.
+Only the first question waits for its answer, and one after a failure that is long past: nobody has asked since, so
+nothing is known. Knows stores; knows no catalogue.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from search.settings import Settings
 GOOD_SECONDS = 60.0  # how long an answer counts
 _FIRST_SECONDS = 5.0  # after a failure until the store is asked again; doubles
 _LAST_SECONDS = 60.0
+_FORGOTTEN_SECONDS = 10.0  # beyond the wait, without a question: a failure says nothing of now any more
 _log = logging.getLogger(__name__)
 
 
@@ -36,10 +39,13 @@ class Health:
     def is_good(self) -> bool:
         """Can it be used, as far as is known?"""
         with self._lock:
-            first = self._asked_at is None and not self._asking
-            due = first or (not self._asking and self._clock() - (self._asked_at or 0.0) >= self._wait())
+            age = math.inf if self._asked_at is None else self._clock() - self._asked_at
+            due = not self._asking and age >= self._wait()
+            unknown = due and (
+                self._asked_at is None or (self._failures > 0 and age >= self._wait() + _FORGOTTEN_SECONDS)
+            )
             self._asking |= due
-        if first:
+        if unknown:
             self._ask()
         elif due:
             threading.Thread(target=self._ask, name="store-health", daemon=True).start()

@@ -172,8 +172,10 @@ class ArchiveStore(FsspecStore):
         return super().stat(name)
 
     def check(self) -> None:
-        """As `Store.check`."""
+        """As `Store.check`: an archive that is there and can't be read is of no use either."""
         self._look()
+        with self._system():
+            pass
 
     def close(self) -> None:
         """As `Store.close`."""
@@ -202,4 +204,8 @@ class ArchiveStore(FsspecStore):
     def _open_archive(self) -> Opened:
         file: io.BufferedIOBase
         file = self._inner.open("rb") if isinstance(self._inner, Path) else opened(self._inner, self._inner.stat(""))
-        return Opened(fsspec.filesystem(self._kind, fo=file, skip_instance_cache=True), "")
+        try:
+            return Opened(fsspec.filesystem(self._kind, fo=file, skip_instance_cache=True), "")
+        except BaseException:
+            file.close()
+            raise

@@ -120,13 +120,22 @@ def test_progress_tells_the_time_left_and_what_a_million_costs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    told = Progress(Counts(known=100, indexed=20, pending=80), Tally(indexed=20), StageSeconds(), 4, 10.0)
+
+    def told(done: int, seconds: float) -> Progress:
+        counts = Counts(known=100, indexed=done, pending=100 - done)
+        return Progress(counts, Tally(indexed=done), StageSeconds(), 4, seconds)
+
     with shown_progress(hourly_cost=3.6) as listener:
-        listener(told)
-    assert capsys.readouterr().err == (
-        "indexing: 20 of 100 files, 2.0 files/s, 500.00 a million, 0:40 left, 0 quarantined\n"
-    )
+        for seconds in (1.0, 2.0):
+            listener(told(0, seconds))
+        listener(told(1, 30.0))
+        listener(told(21, 40.0))
+    assert capsys.readouterr().err.splitlines() == [
+        "indexing: 0 of 100 files, starting, 0 quarantined",  # once, however long it takes
+        "indexing: 1 of 100 files, starting, 0 quarantined",  # the loading of models says nothing about files
+        "indexing: 21 of 100 files, 2.0 files/s, 500.00 a million, 0:39 left, 0 quarantined",
+    ]
     assert million_cost(2.0, 3.6) == pytest.approx(500.0)
     with shown_progress() as listener:
-        listener(told)
+        listener(told(21, 40.0))
     assert "a million" not in capsys.readouterr().err

@@ -151,7 +151,16 @@ def test_a_server_whose_key_is_unknown_is_refused(settings: Settings, tmp_path: 
         (settings.home / "known_hosts").write_text("")
         with pytest.raises(StoreError) as told:
             open_store(settings, address).check()
-        assert SECRET not in str(told.value)
+        assert str(told.value) == f"{address}: its host key is not in known_hosts"
+
+
+def test_an_archive_that_is_damaged_is_called_so_and_not_tried_as_if_it_were_back(
+    settings: Settings, tmp_path: Path
+) -> None:
+    for kind in ("zip", "tar"):
+        (tmp_path / f"a.{kind}").write_bytes(b"PK\x03\x04 and no more")
+        with pytest.raises(StoreError, match="can't be read as an archive"):
+            open_store(settings, f"{kind}::{tmp_path}/a.{kind}").check()
 
 
 def test_a_redirect_to_another_host_is_not_followed(settings: Settings, tmp_path: Path) -> None:
@@ -318,6 +327,20 @@ def test_a_store_that_fails_is_asked_ever_more_rarely_and_nobody_waits_for_it() 
     now[0] += GOOD_SECONDS + 1
     health.is_good()
     until(health.is_good)
+
+
+def test_a_failure_that_is_long_past_is_not_told_as_the_state_of_now() -> None:
+    now, failing = [0.0], [True]
+
+    def check() -> None:
+        if failing[0]:
+            raise StoreError("s3://b: does not answer")
+
+    health = Health(check, clock=lambda: now[0])
+    assert not health.is_good()
+    failing[0] = False
+    now[0] += 3600
+    assert health.is_good()  # whoever looks at a picture an hour later sees it at once
 
 
 # --- parts for ffmpeg -----------------------------------------------------------------------------------------------
