@@ -185,7 +185,7 @@ def _stored(vectors: Sequence[np.ndarray]) -> list[bytes]:
 
 
 def is_storable(numbers: np.ndarray) -> bool:
-    """Whether numbers of any shape and type are all finite in half precision."""
+    """Whether numbers `(n,)` of any type are all finite in half precision."""
     if numbers.dtype == STORED:  # by their bits: comparing halves takes ten times as long
         return not bool(((numbers.view("<u2") & _EXPONENT) == _EXPONENT).any())
     return bool(-_LARGEST <= numbers.min() <= numbers.max() <= _LARGEST)  # so written, NaN is refused as well
