@@ -155,7 +155,7 @@ def test_the_ground_is_light(module: str) -> None:
 
 
 MOST_IMPORT_SECONDS = 1.5 * 2  # of a quiet core; twice that where others share it
-#: of the service's libraries those that cost time or memory at start, and that a first request or model brings in
+#: of the libraries those that cost time or memory at start, and that a first request, model or film brings in
 LATER = {
     "alembic", "av", "ctranslate2", "cv2", "faster_whisper", "huggingface_hub", "imagecodecs", "mcp", "mcp_types",
     "numba", "onnxruntime", "open_clip", "opentelemetry", "pandas", "psycopg", "pydantic", "pymilvus", "rapidocr",
@@ -163,8 +163,9 @@ LATER = {
 }  # fmt: skip
 
 
-def test_the_service_starts_without_what_it_may_never_need() -> None:
-    code = f"import sys, api.app; print(*sorted({LATER} & set(sys.modules)))"
+@pytest.mark.parametrize("module", ["api.app", "indexer.decoding.child"])
+def test_what_starts_often_starts_without_what_it_may_never_need(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted({LATER} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []
 

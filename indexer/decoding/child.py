@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
 from indexer.decoding import images, wire
-from indexer.decoding.documents import text_file
 from indexer.decoding.items import DecodedItem, DecodeRequest
 from indexer.decoding.probe import Content, probe
 from indexer.failures import lacks_memory, shown, sort_error
@@ -113,6 +112,8 @@ def decode(request: DecodeRequest) -> Iterator[DecodedItem]:
 
             yield from pdf.decode(request)
         case Content.TEXT:
+            from indexer.decoding.documents import text_file  # reads subtitles, which loads ffmpeg's libraries
+
             yield from text_file.decode(request)
         case _:
             from indexer.decoding import (
