@@ -173,7 +173,7 @@ def _mean(values: Sequence[bool]) -> float | None:
 
 
 def groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    """By kind of question, by language, and by whether such sources were trained with."""
+    """By kind of question, by language, by what is lacking, and by whether such sources were trained with."""
     by_kind: dict[str, list[Outcome]] = {"all": list(outcomes)}
     text = [outcome for outcome in outcomes if outcome.item.kind in TEXT]
     by_kind["text, kinds trained with"] = [outcome for outcome in text if not outcome.item.unseen]
@@ -182,6 +182,8 @@ def groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     by_kind["text, questions in de, fr, es"] = [outcome for outcome in text if outcome.item.language != "en"]
     for outcome in outcomes:
         by_kind.setdefault(outcome.item.kind, []).append(outcome)
+        if outcome.item.lacks:
+            by_kind.setdefault(f"unanswerable: {outcome.item.lacks}", []).append(outcome)
     return by_kind
 
 

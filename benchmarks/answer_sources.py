@@ -19,7 +19,7 @@ import numpy as np
 from msgspec import Struct
 from PIL import Image
 
-from training.reading import drawing, layouts, templates
+from training.reading import drawing, layouts, near_misses, templates
 from training.reading.templates import ENGLISH, Asked, Document, Spoken, make_document, make_spoken
 from training.reading.vocabulary import FOLDER, Vocabulary, read_words
 
@@ -36,12 +36,17 @@ MEMO = 3  # statements in one memo or chat
 VOICES = ("en-gb", "en-us", "en-gb-scotland", "en-us+f3", "en-gb+f2")
 SPEED = 145  # words a minute
 PHOTO_SETS = ("caltech101", "dreambooth", "corel1k", "sports100")
+EXTRA = 2  # unanswerable questions of each kind about one page or memo
 ABSENT_SOUNDS = ("piano", "thunder", "train whistle", "church bells", "cat meowing", "typing")
 ABSENT_PHOTOS = ("submarine", "giraffe", "violin", "igloo", "wind turbine", "penguin", "tractor", "chandelier")
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """One question. `sources`: files that hold the answer; none when the library does not hold it."""
+    """One question. `sources`: files that hold the answer; none when the library does not hold it.
+
+    `lacks`: what an unanswerable question asks for: a "row" left out of a page, one "absent" from all its kind,
+    another "key" of a table, another "subject" of a memo's sentence, another "fact" about a subject; sound, photo.
+    """
 
     kind: str  # page, table, chat, memo, sound, photo, mixed, unanswerable
     text: str
@@ -49,6 +54,7 @@ class Item(Struct, frozen=True, kw_only=True):
     language: str = ENGLISH
     answer: str = ""  # words that the answering line must hold; "": the right source will do
     sources: tuple[str, ...] = ()
+    lacks: str = ""
     unseen: bool = False  # of a kind that nothing was trained with
 
     @property
@@ -63,9 +69,12 @@ class Maker:
     def __init__(self, folder: Path, data: Path, seed: int) -> None:
         self._folder, self._data = folder, data
         self._random = np.random.default_rng(seed)
+        self._apart = np.random.default_rng((seed, 1))  # for unanswerable questions: media don't depend on them
         every = [FOLDER / "words.toml", FOLDER / "validation_words.toml", HERE / "words.toml"]
         self._words = Vocabulary(read_words(*every), self._random, apart=True)
         self._fonts = drawing.find_fonts()
+        self._told: set[str] = set()  # every question that a source answers, asked or not
+        self._lacking: list[Item] = []
         self.items: list[Item] = []
 
     def make(self) -> list[Item]:
@@ -77,7 +86,8 @@ class Maker:
             self._memos(statements, part)
         self._sounds()
         self._photos()
-        return self.items
+        asked = {item.text: item for item in self._lacking if item.text not in self._told}
+        return [*self.items, *asked.values()]
 
     def _pages(self, documents: Mapping[str, Mapping[str, Any]], part: str) -> None:
         for name, template in documents.items():
@@ -85,9 +95,10 @@ class Maker:
                 continue
             for number in range(INSTANCES.get(part, 3)):
                 document = make_document(name, template, self._words)
-                self._page(document, part or ("validation" if number == 0 else "test"), bool(part))
+                asked_of = part or ("validation" if number == 0 else "test")
+                self._page(document, template, asked_of, bool(part))
 
-    def _page(self, document: Document, part: str, unseen: bool) -> None:
+    def _page(self, document: Document, template: Mapping[str, Any], part: str, unseen: bool) -> None:
         kept, dropped = _without_a_row(document, self._random)
         picture = drawing.draw(layouts.lay_out(kept, self._random), self._fonts, self._random)
         name = self._name("IMG", "png")
@@ -95,18 +106,32 @@ class Maker:
         kind = "table" if document.head else "page"
         for asked in self._chosen(kept.asked):
             self._ask(kind, asked, part, name, unseen)
-        for asked in self._some([asked for asked in dropped if asked.language == ENGLISH], 1):
-            self.items.append(Item(kind="unanswerable", text=asked.text, part=part, unseen=unseen))
+        self._told |= {asked.text for asked in kept.asked}
+        self._lack(
+            "row", self._some([asked.text for asked in dropped if asked.language == ENGLISH], EXTRA), part, unseen
+        )
+        self._lack("absent", near_misses.absent(document, template, self._apart), part, unseen)
+        self._lack("key", list(near_misses.other_keys(kept, self._words.lists, self._apart)), part, unseen)
+
+    def _lack(self, lacks: str, texts: Sequence[str], part: str, unseen: bool) -> None:
+        """Ask some of the texts, which nothing answers."""
+        for i in self._apart.permutation(len(texts))[:EXTRA]:
+            self._lacking.append(Item(kind="unanswerable", text=texts[i], part=part, lacks=lacks, unseen=unseen))
 
     def _memos(self, statements: Mapping[str, Mapping[str, Any]], part: str) -> None:
         spoken = [name for name, held in statements.items() if held.get("spoken", True)]
         written = [name for name in statements if name not in spoken]
         written += self._some(spoken, len(spoken) // 3)
         said = [name for name in self._some(spoken, len(spoken)) if name not in written]
-        for group in _groups(said, MEMO):
-            self._memo(make_spoken(group, statements, self._words, self._random), self._part(part), bool(part))
-        for group in _groups(written, MEMO):
-            self._chat(make_spoken(group, statements, self._words, self._random), self._part(part), bool(part))
+        for names, make in ((said, self._memo), (written, self._chat)):
+            for group in _groups(names, MEMO):
+                spoken = make_spoken(group, statements, self._words, self._random)
+                asked_of = self._part(part)
+                make(spoken, asked_of, bool(part))
+                lists = self._words.lists
+                subjects = list(near_misses.other_subjects(spoken, lists, self._apart))
+                self._lack("subject", subjects, asked_of, bool(part))
+                self._lack("fact", list(near_misses.other_facts(spoken, statements, lists)), asked_of, bool(part))
 
     def _memo(self, spoken: Spoken, part: str, unseen: bool) -> None:
         name = self._name("memo", "wav")
@@ -121,6 +146,7 @@ class Maker:
         self._ask_about(spoken, "chat", part, name, unseen)
 
     def _ask_about(self, spoken: Spoken, kind: str, part: str, name: str, unseen: bool) -> None:
+        self._told |= {asked.text for asked in spoken.asked}
         for row in sorted({asked.row for asked in spoken.asked}):
             for asked in self._chosen([asked for asked in spoken.asked if asked.row == row], 2):
                 self._ask(kind, asked, part, name, unseen)
@@ -150,7 +176,7 @@ class Maker:
                 self.items.append(Item(kind="sound", text=text, part=_by_turns(number), sources=names))
         for number, label in enumerate(ABSENT_SOUNDS):
             text = f"Is there a {label} sound?"
-            self.items.append(Item(kind="unanswerable", text=text, part=_by_turns(number)))
+            self.items.append(Item(kind="unanswerable", text=text, lacks="sound", part=_by_turns(number)))
 
     def _photos(self) -> None:
         by_label: dict[str, list[Path]] = {}
@@ -163,7 +189,7 @@ class Maker:
             self._copy(self._data / "photos" / "flickr8k" / row["file"], "DSC")
         for number, label in enumerate(ABSENT_PHOTOS):
             text = f"Is there a photo of a {label}?"
-            self.items.append(Item(kind="unanswerable", text=text, part=_by_turns(number)))
+            self.items.append(Item(kind="unanswerable", text=text, lacks="photo", part=_by_turns(number)))
 
     def _photographed(self, label: str, files: Sequence[Path], part: str, dated: bool) -> None:
         names = tuple(self._copy(file, "DSC") for file in files)

@@ -22,12 +22,14 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
+from search.language.reading.glosses import in_english
 from search.language.reading.reader import encode
 from search.spaces.weights import MINILM, MINILM_TOKENIZER
 from training.precision import autocast
 from training.reader_network import ADAPTED, FIRST_ADAPTED, ReaderNetwork
 from training.reading import templates
 from training.reading.captions import read_captions
+from training.reading.forms import read_attributes
 from training.reading.lessons import Lesson, Teacher
 from training.reading.vocabulary import FOLDER, Vocabulary, read_words
 
@@ -41,7 +43,7 @@ HELD_OUT = ("validation_documents.toml", "validation_statements.toml")
 
 def batches(lessons: Sequence[Lesson], tokenizer: Tokenizer) -> Iterator[tuple[list[Tensor], Tensor]]:
     """Inputs `(n, length)` of the network and the right columns `(n,)`, lessons of similar length together."""
-    read = [encode(tokenizer, lesson.question, lesson.statements) for lesson in lessons]
+    read = [encode(tokenizer, in_english(lesson.question), lesson.statements) for lesson in lessons]
     for start in range(0, len(read), BUCKET * BATCH):
         order = sorted(range(start, min(len(read), start + BUCKET * BATCH)), key=lambda i: len(read[i].ids))
         groups = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
@@ -158,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     learnt = [templates.read_templates(file()) for file in (templates.documents_file, templates.statements_file)]
     unseen = [templates.read_templates(FOLDER / name) for name in HELD_OUT]
     words = read_words()
-    teacher = Teacher(learnt[0], learnt[1], Vocabulary(words, random), captions, random)
+    teacher = Teacher(learnt[0], learnt[1], Vocabulary(words, random), captions, random, read_attributes())
     examiner = np.random.default_rng(1)
     more = read_words(FOLDER / "words.toml", FOLDER / "validation_words.toml")
     held = Teacher(unseen[0], unseen[1], Vocabulary(more, examiner), captions, examiner).lessons(400)

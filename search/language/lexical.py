@@ -90,8 +90,13 @@ def stem(word: str) -> str:
 
 def tokens(text: str) -> list[str]:
     """Words in lower case, without accents."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(c))
-    return re.findall(r"[^\W_]+(?:['’][^\W_]+)?", plain)
+    return re.findall(r"[^\W_]+(?:'[^\W_]+)?", plain(text))
+
+
+def plain(text: str) -> str:
+    """In lower case, without accents, apostrophes straight."""
+    letters = unicodedata.normalize("NFKD", text.lower().replace("’", "'").replace("ß", "ss"))
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def content(text: str) -> frozenset[str]:
@@ -213,10 +218,17 @@ def negated(text: str) -> bool:
 _FUNCTION_WORDS = {
     "en": _set("the is what who where when why how many much of does did do an and at in to on for my i we"),
     "de": _set(
-        "der die das und ist wie was wer wo wann warum ein eine im am bei von zu mit hat wird viel muss ich wir"
+        "der die das und ist wie was wer wo wann warum ein eine im am bei von zu mit hat wird viel muss ich wir "
+        "welche welcher welches welchem welchen woher wohin kommt heisst zum zur fur den dem nach"
     ),
-    "fr": _set("le la les l et est que qui ou quand pourquoi combien un une du de des au chez dans quel quelle a s il"),
-    "es": _set("el la los las y es que quien donde cuando por cuanto cual un una del de al en se a mi"),
+    "fr": _set(
+        "le la les l et est que qui ou quand pourquoi combien un une du de des au chez dans quel quelle a s il comment "
+        "mon ma pour sur"
+    ),
+    "es": _set(
+        "el la los las y es que quien quienes donde cuando por cuanto cuanta cuantos cuantas cual un una del de al en "
+        "se a mi como para con"
+    ),
 }
 _GERMAN_ARTICLES = _set(
     "der die das den dem des ein eine einen einem einer eines kein keine keinen keinem keiner mein meine meinen "
@@ -230,7 +242,8 @@ _GERMAN_BARE_NOUNS = _set("uhr euro franken geld nacht tag tage stunden minuten 
 
 def language(text: str) -> str:
     """`en`, `de`, `fr` or `es`, by its function words; what has none of any language counts as English."""
-    words = tokens(text)
+    # French leaves letters out before an apostrophe: "d'ou", "s'appelle".
+    words = [part for word in tokens(text) for part in (re.sub(r"^([cdjlmnst]|qu)['’]", "le ", word).split())]
     counts = {name: sum(word in known for word in words) for name, known in _FUNCTION_WORDS.items()}
     return max(counts, key=lambda name: counts[name])
 

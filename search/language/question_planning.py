@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from search.language.conversation import Conversation
 from search.language.lexical import EMPTY, content, tokens
+from search.language.reading.glosses import in_english
 from search.language.reading.value_types import ValueType, expected
 from search.results import Kind
 from search.signals import Signal
@@ -166,9 +167,10 @@ def plan_question(question: str, conversation: Conversation | None = None) -> Qu
     """Decide what the question wants and what to search for."""
     asked = " ".join(question.split())
     whole = _completed(asked, conversation)
-    want = next((want for want, rule in _RULES if re.search(rule, whole.lower(), re.VERBOSE)), AnswerType.STATEMENT)
-    kinds = tuple(kind for kind, rule in _KINDS if re.search(rule, whole.lower()))
-    searches = tuple(dict.fromkeys(text for text in (*_subjects(sought(whole)), whole) if text))
+    english = in_english(whole)
+    want = next((want for want, rule in _RULES if re.search(rule, english.lower(), re.VERBOSE)), AnswerType.STATEMENT)
+    kinds = tuple(kind for kind, rule in _KINDS if re.search(rule, english.lower()))
+    searches = tuple(dict.fromkeys(text for text in (*_subjects(sought(whole)), whole, english) if text))
     return QuestionPlan(
         asked=question,
         question=whole,

@@ -7,7 +7,6 @@ asked for never answers. Weights are fitted by training/span_scoring.py.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Protocol
@@ -19,18 +18,16 @@ from msgspec import Struct
 from search.arrays import Float32Array, Float64Array
 from search.language.citations import EmbedTexts, gives_orders
 from search.language.evidence import Span
-from search.language.lexical import EMPTY, is_english, is_question, names, numbers, stem, tokens
+from search.language.lexical import is_english, is_question, names, numbers, stem, tokens
+from search.language.reading.glosses import in_english
 from search.language.reading.opposites import tells_the_other
-from search.language.reading.value_types import ValueType, holds
+from search.language.reading.value_types import ValueType, counted, holds
 
 WEIGHTS = Path(__file__).parent / "weights" / "span-scoring.json"
 FEATURES = ("reader", "titled", "setting", "names_missing", "typed")
 MAX_CANDIDATES = 16  # of the statements that may answer, those that the reader likes best
 LONGEST_LEAD = 8.0
 LEAST_RIVAL = -2.0  # of the answer that is nowhere: a statement that stands alone is not sure for that
-_NOT_COUNTED = frozenset(
-    ("money", "time", "times", "long", "people", "hours", "minutes", "days", "percent", "cost", "costs")
-)
 _MOST_NATS = 12.0  # either way: beyond, the reader is only louder
 
 
@@ -128,7 +125,7 @@ class SpanScorer:
         for span in spans:
             titles.setdefault(span.moment.segment_id, span.words)
         chosen = [spans[row] for row in rows]
-        special = names(question) | numbers(question) | counted(question)
+        special = names(question) | numbers(question) | (counted(question) if is_english(question) else frozenset())
         strange = [missing(special, span.setting) for span in chosen]
         typed = np.full(len(chosen), float(expects is not None))
         return chosen, np.column_stack([nats[rows], self._likeness(question, chosen, titles), strange, typed])
@@ -149,7 +146,7 @@ class SpanScorer:
             passages.setdefault(span.moment.segment_id, []).append(row)
         nats = np.zeros(len(spans))
         for rows in passages.values():
-            nats[rows] = self._reader.read(question, [_read_as(spans[row]) for row in rows])
+            nats[rows] = self._reader.read(in_english(question), [_read_as(spans[row]) for row in rows])
         return nats.clip(-_MOST_NATS, _MOST_NATS)
 
     def _of(self, question: str) -> LanguageWeights:
@@ -187,12 +184,6 @@ def missing(special: frozenset[str], setting: str) -> float:
     words = tokens(setting)
     held = {*words, *map(stem, words), *numbers(setting)}
     return sum(not _held(word, held) for word in special) / len(special)
-
-
-def counted(question: str) -> frozenset[str]:
-    """What "how many" or "how much" asks about: where it is not named, a number is of something else."""
-    match = re.search(r"\bhow (?:many|much) ([a-z]{3,})\b", question.lower())
-    return frozenset((match[1],)) - EMPTY - _NOT_COUNTED if match else frozenset()
 
 
 def _held(word: str, held: Set[str]) -> bool:

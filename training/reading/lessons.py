@@ -6,7 +6,7 @@ answer. Pages go through the same reading order as the library's. Knows no model
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,8 @@ import numpy as np
 from msgspec import Struct
 
 from search.language.reading.reading_order import WrittenLine, units
-from training.reading import captions, layouts
+from training.reading import captions, layouts, near_misses
+from training.reading.forms import make_form
 from training.reading.layouts import Page
 from training.reading.templates import ENGLISH, Asked, Document, Spoken, make_document, make_spoken
 from training.reading.vocabulary import Vocabulary
@@ -52,16 +53,20 @@ class Teacher:
         words: Vocabulary,
         sentences: Sequence[str],
         random: np.random.Generator,
+        attributes: Mapping[str, Any] | None = None,
     ) -> None:
+        """`attributes`: of forms; without, none are made."""
         self._documents = {name: document for name, document in documents.items() if document.get("style") != "chat"}
         self._statements, self._words, self._captions, self._random = statements, words, sentences, random
+        self._attributes = attributes or {}
 
     def lessons(self, count: int) -> list[Lesson]:
         """At least `count`, in no order."""
         made: list[Lesson] = []
-        makers = [self._of_document, self._of_memo, self._of_chat, self._of_captions]
+        makers = [self._of_document, self._of_form, self._of_memo, self._of_chat, self._of_captions]
+        shares = (0.3, 0.2, 0.23, 0.12, 0.15) if self._attributes else (0.45, 0, 0.26, 0.13, 0.16)
         while len(made) < count:
-            make = makers[self._random.choice(len(makers), p=(0.42, 0.26, 0.12, 0.2))]
+            make = makers[self._random.choice(len(makers), p=shares)]
             made += [self._careless(lesson) for lesson in make()]
         return [made[i] for i in self._random.permutation(len(made))]
 
@@ -72,6 +77,19 @@ class Teacher:
         yield from self._asked(document.asked, other.asked, statements, document.title)
         yield from self._labelled(document, statements)
         yield Lesson(self._some(self._memo(1).asked, 1)[0].text, tuple(statements), NOWHERE)
+        misses = near_misses.absent(document, self._documents[name], self._random)
+        misses += near_misses.other_keys(document, self._words.lists, self._random)
+        yield from self._missed(misses, statements, 2)
+
+    def _of_form(self) -> Iterator[Lesson]:
+        form, other = (make_form(self._attributes, self._words, self._random) for _ in range(2))
+        statements = self._statements_of(layouts.lay_out(form.document, self._random))
+        yield from self._asked(form.document.asked, other.document.asked, statements, form.document.title)
+        yield from self._missed(form.lacking, statements, 2)
+
+    def _missed(self, texts: Sequence[str], statements: Sequence[str], most: int) -> Iterator[Lesson]:
+        for text in self._some(texts, most):
+            yield Lesson(text, tuple(statements), NOWHERE)
 
     def _of_chat(self) -> Iterator[Lesson]:
         memo, other = self._memo(3), self._memo(3)
@@ -82,6 +100,12 @@ class Teacher:
         memo, other = self._memo(int(self._random.integers(2, 6))), self._memo(2)
         yield from self._asked(memo.asked, other.asked, list(memo.sentences))
         yield from self._mentions(memo)
+        yield from self._missed(
+            list(near_misses.other_subjects(memo, self._words.lists, self._random)), memo.sentences, 1
+        )
+        yield from self._missed(
+            list(near_misses.other_facts(memo, self._statements, self._words.lists)), memo.sentences, 1
+        )
 
     def _memo(self, many: int) -> Spoken:
         names = [str(name) for name in self._random.choice(list(self._statements), many, replace=False)]

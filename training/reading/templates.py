@@ -39,6 +39,7 @@ class Document(Struct, frozen=True):
     rows: tuple[tuple[str, ...], ...]
     head: tuple[str, ...]  # of a table
     asked: tuple[Asked, ...]
+    about: tuple[str, ...] = ()  # what people call that which it is about, in English
 
 
 class Spoken(Struct, frozen=True):
@@ -72,7 +73,10 @@ def make_document(name: str, template: Mapping[str, Any], words: Vocabulary) -> 
     title = words.fill(words.choose(template["title"]), slots)
     rows, asked = (_table if "columns" in template else _pairs)(template, words, slots)
     head = tuple(template.get("head", ()))
-    return Document(name, template.get("style", "screen"), title, rows, head, tuple(asked))
+    # Nothing is drawn for these: what is called by words that were not drawn is not on the page.
+    known = [form for form in template.get("about", ()) if set(re.findall(r"\{(\w+)\}", form)) <= set(slots)]
+    about = tuple(words.fill(form, slots) for form in known)
+    return Document(name, template.get("style", "screen"), title, rows, head, tuple(asked), about)
 
 
 def _pairs(

@@ -58,7 +58,7 @@ class Vocabulary:
     """Draws words. With `apart`, what was drawn for a slot is not drawn for another source until all were."""
 
     def __init__(self, words: Mapping[str, list[str]], random: np.random.Generator, apart: bool = False) -> None:
-        self._words = words
+        self.lists = words
         self.random = random
         self._apart = apart
         self._left: dict[str, list[int]] = {}
@@ -77,14 +77,14 @@ class Vocabulary:
     def _slot(self, name: str, slots: dict[str, str]) -> str:
         if name not in slots:
             base = name[:-3]
-            if name.endswith(_LANGUAGES) and base in slots and slots[base] in self._words.get(base, ()):
-                slots[name] = self._words[name][self._words[base].index(slots[base])]
+            if name.endswith(_LANGUAGES) and base in slots and slots[base] in self.lists.get(base, ()):
+                slots[name] = self.lists[name][self.lists[base].index(slots[base])]
             else:
-                slots[name] = self._draw(name) if name in self._words else self.value(name)
+                slots[name] = self._draw(name) if name in self.lists else self.value(name)
         return slots[name]
 
     def _draw(self, name: str) -> str:
-        words = self._words[name]
+        words = self.lists[name]
         if not self._apart:
             return str(self.random.choice(words))
         if not self._left.get(name):
@@ -93,8 +93,8 @@ class Vocabulary:
 
     def value(self, name: str) -> str:
         """A word of the list `name`, or a value of the kind `name`."""
-        if name in self._words:
-            return str(self.random.choice(self._words[name]))
+        if name in self.lists:
+            return str(self.random.choice(self.lists[name]))
         return _VALUES[name](self)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from search.language.reading.value_types import plain
+from search.language.lexical import plain
+from search.language.reading.glosses import in_english
 
 _PAIRS: tuple[tuple[str, str], ...] = (
     (
@@ -38,7 +39,7 @@ _RULES = tuple(tuple(re.compile(rf"\b(?:{words})\b") for words in pair) for pair
 
 def tells_the_other(question: str, words: str) -> bool:
     """Does the question ask for one of two opposites, and do the words tell only the other?"""
-    asked, told = plain(question), plain(words)
+    asked, told = plain(in_english(question)), plain(words)
     for rule, opposite in _RULES:
         for wanted, other in ((rule, opposite), (opposite, rule)):
             if wanted.search(asked) and not other.search(asked) and other.search(told) and not wanted.search(told):

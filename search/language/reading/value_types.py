@@ -1,16 +1,17 @@
 """What a question asks for (a price, a time, a name, ...), and whether words hold such a thing.
 
-A line that holds none of what is asked for never answers. Rules over words in English, German, French and Spanish;
-where no rule fits, any words may answer. Pure text; knows no model and no source.
+A line that holds none of what is asked for never answers. Rules over questions as glosses.py gives them in English, and
+over lines in English, German, French and Spanish; where no rule fits, any words may answer. Pure text; knows no model
+and no source.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from enum import StrEnum
 
-from search.language.lexical import names, numbers, tokens
+from search.language.lexical import EMPTY, names, numbers, plain, tokens
+from search.language.reading.glosses import in_english
 
 
 class ValueType(StrEnum):
@@ -32,58 +33,41 @@ class ValueType(StrEnum):
     EMAIL = "email"
 
 
-_PAY = (
-    r"costs?|price|pa(?:y|ys|id)|spen[dt]|owe|charges?|fee|fare|expensive|rent|deposit|total|balance|bill|admission"
-    r"|kosten?|kostete?|gekostet|bezahl\w*|preis|zahlen|ausgegeben|coutent?|coute|couter|prix|pa(?:ye|yer|yons|gar)"
-    r"|cuestan?|costo|precio|pague|pagamos|devons"
-)
-# What begins first in the question decides; of two that begin together the earlier here. Lower case, no accents.
+_PAY = r"costs?|price|pa(?:y|ys|id)|spen[dt]|owe|charges?|fee|fare|expensive|rent|deposit|total|balance|bill|admission"
+# What begins first in the question decides; of two that begin together the earlier here. In English, lower case.
 _ASKED: tuple[tuple[ValueType, str], ...] = (
-    (
-        ValueType.REASON,
-        r"\bwhy\b|\bwarum\b|\bwieso\b|\bweshalb\b|\bpourquoi\b|\bpor que\b|\bwhat (?:is|was) the reason\b",
-    ),
-    (ValueType.COLOUR, r"\bcolou?rs?\b|\bfarbe\b|\bcouleur\b|\bcolor\b"),
+    (ValueType.REASON, r"\bwhy\b|\bwhat (?:is|was) the reason\b"),
+    (ValueType.COLOUR, r"\bcolou?rs?\b"),
     (ValueType.EMAIL, r"\be-?mail\b"),
     (
         ValueType.PHONE,
         r"\b(?:tele)?phone number\b|\bwhat number (?:do|should|must|can) (?:i|we|you) (?:call|ring)\b"
-        r"|\bwhom (?:do|can) (?:i|we) call\b"
-        r"|\btelefonnummer\b|\bnumero de telephone\b|\btelefono\b",
+        r"|\bwhom (?:do|can) (?:i|we) call\b",
     ),
     (
         ValueType.CODE,
-        r"\b(?:what|which) (?:is|was) the (?:\w+ ){0,2}(?:code|pin|combination|iban|(?:serial|tracking|booking) number)"
-        r"\b"
+        r"\b(?:what|which|how) (?:is|was) the (?:\w+ ){0,2}"
+        r"(?:code|pin|combination|iban|(?:serial|tracking|booking) number)\b"
         r"|\b(?:what|which) (?:is|was) the number of (?:the|my|our)\b"
-        r"|\b(?:what|which) code\b|\b(?:licen[cs]e|number) plate\b|\bseriennummer\b|\bcombinacion\b",
+        r"|\b(?:what|which) code\b|\b(?:licen[cs]e|number) plate\b",
     ),
     (
         ValueType.PRICE,
-        rf"\b(?:how much|wie ?viel|combien|cuanto)\b.*\b(?:{_PAY})\b|\b(?:what|was|que)\b.* (?:costs?|kosten?|kostet)\b"
-        r"|\bwhat (?:did|do|does|must|should) (?:i|we|you) pay\b"
-        r"|\b(?:what|welcher) (?:is|was|ist) (?:the|der) (?:price|preis)\b",
+        rf"\bhow much\b.*\b(?:{_PAY})\b|\b(?:what|was)\b.* costs?\b|\bwhat costs?\b"
+        r"|\bwhat (?:did|do|does|must|should) (?:i|we|you) pay\b|\b(?:what|which) (?:is|was) the price\b",
     ),
-    (ValueType.TIME, r"(?<!in )\b(?:what|which) time\b|\bum wie ?viel uhr\b|\bquelle heure\b|\bque hora\b"),
-    (
-        ValueType.DATE,
-        r"\b(?:what|which) (?:day|date|year|month)\b|\bwelche[mn] (?:tag|datum|jahr)\b|\bquelle? (?:jour|date|annee)\b"
-        r"|\bque (?:dia|fecha|ano)\b",
-    ),
-    (ValueType.WHEN, r"\bwhen\b|\bwann\b|\bquand\b|\bcuando\b"),
-    (ValueType.DURATION, r"\bhow long\b|\bin what time\b|\bwie lange\b|\bcombien de temps\b|\bcuanto tiempo\b"),
+    (ValueType.TIME, r"(?<!in )\b(?:what|which) time\b"),
+    (ValueType.DATE, r"\b(?:what|which) (?:day|date|year|month)\b"),
+    (ValueType.WHEN, r"\bwhen\b"),
+    (ValueType.DURATION, r"\bhow long\b|\bin what time\b"),
     (
         ValueType.COUNT,
         r"\bhow (?:many|old|far|often|tall|heavy|deep|big|large|hot|warm|fast|wide|strong|full|humid)\b"
-        r"|\bwie ?(?:viele|alt|weit|oft|hoch|schwer|tief|gross|heiss|warm)\b|\bcuant[oa]s\b"
         r"|\b(?:what|which) (?:number|temperature|age|percentage|weight)\b",
     ),
-    (ValueType.NUMBER, r"\bhow (?:much|high)\b|\bwie ?viel\b|\bcombien\b|\bcuant[oa]\b"),
-    (ValueType.PERSON, r"\b(?:who|whom|whose)\b|\bwe(?:r|m|n|ssen)\b|\bqui\b|\bquien(?:es)?\b"),
-    (
-        ValueType.PLACE,
-        r"\bwhere\b|\bwo(?:her|hin)?\b|\bou\b|\bd[oa]nde\b|\b(?:what|which) (?:city|country|town|place|street|room)\b",
-    ),
+    (ValueType.NUMBER, r"\bhow (?:much|high)\b"),
+    (ValueType.PERSON, r"\b(?:who|whom|whose)\b"),
+    (ValueType.PLACE, r"\bwhere\b|\b(?:what|which) (?:city|country|town|place|street|room)\b"),
 )
 _MONTH = (
     r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
@@ -117,14 +101,14 @@ _PRICE = re.compile(
     rf"{_CURRENCY} ?\d|\d ?{_CURRENCY}|\w+ {_CURRENCY}\b|\b\d+[.,]\d\d\b|\bfree\b|\bgratis\b|\bgratuit\b"
     r"|\b(?:entry|ticket|price|total|cost|costs|fee|rent)\b\D{0,20}\d"
 )
-# "How much sugar", but neither "how much is" nor "how much tax".
-_MEASURED = re.compile(
-    r"\b(?:how much|wie ?viele?|combien d[eu']|cuant[oa]) ?"
-    r"(?!(?:is|are|was|were|do|does|did|can|could|should|would|will|has|have"
-    r"|had|for|the|per|more|less|extra|money|tax|vat|tips?|discount|refund|interest|salary|credit|cash|change|commission"
-    r"|ist|sind|war|kann|soll|hat|habe|geld|steuer|trinkgeld|rabatt|zins|gehalt|argent|tva|pourboire|remise|temps|es|son"
-    r"|fue|hay|dinero|iva|propina|descuento|tiempo|time|zeit)\b)[a-z]{3,}"
+# "How much sugar", but neither "how much is" nor "how much tax": words after "how much" that name nothing measured.
+_MONEY = frozenset(
+    tokens(
+        "money tax vat tips tip discount refund interest salary credit cash change commission cost costs price rent "
+        "extra per less pay fee deposit charge"
+    )
 )
+_NOT_NAMED = frozenset(tokens("time times long people hours minutes days percent late"))
 _AMOUNT = re.compile(r"\b\d+[.,]\d\d\b(?! ?(?:[a-z]|%|°))")  # as prices are written, and no unit after it
 _PRICED = re.compile(rf"{_CURRENCY} ?\d[\d.,']*|\d[\d.,']* ?{_CURRENCY}\b")
 _DURATION = re.compile(
@@ -134,7 +118,7 @@ _DURATION = re.compile(
 _GREETINGS = frozenset(
     ("sure", "ok", "okay", "yes", "hi", "hello", "thanks", "dear", "great", "ja", "nein", "oui", "si")
 )
-_TAKES = re.compile(r"\bin what time\b|\b(?:need|take|last)(?:s|ed)?\b|\btook\b|\bbraucht?e?\b|\bdauert?e?\b")
+_TAKES = re.compile(r"\bin what time\b|\b(?:need|take|last)(?:s|ed)?\b|\btook\b")
 _PHONE = re.compile(r"\+\d[\d /-]{7,}|\btel\b\.?:? ?[\d /-]{7,}")
 _REASON = re.compile(
     r"\b(?:because|since|due|so|as|for|reason|caused?|owing|thanks|to|order|weil|denn|wegen|grund|car|parce|cause|porque|debido"
@@ -161,7 +145,7 @@ _CODE_LETTERS = 3
 
 def expected(question: str) -> ValueType | None:
     """The kind of thing that would answer; None when any words may."""
-    text = plain(question)
+    text = plain(in_english(question))
     matches = [(match.start(), kind) for kind, rule in _ASKED if (match := re.search(rule, text))]
     # "Whom do I call when ...": the first word that asks is the question, the others belong to what is asked about.
     return min(matches, key=lambda start_and_kind: start_and_kind[0])[1] if matches else None
@@ -181,7 +165,7 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
             return any(rule.search(text) for rule in (_TIME, _DATE, _WHEN))
         case ValueType.DURATION:
             # "How long is it open?" is answered by when it closes; how long somebody needs for something is not.
-            until = not _TAKES.search(plain(question))
+            until = not _TAKES.search(plain(in_english(question)))
             return bool(_DURATION.search(text)) or bool(_TIME.search(text)) or (until and bool(_DATE.search(text)))
         case ValueType.CODE:
             rest = _PHONE.sub(" ", _PRICED.sub(" ", text))
@@ -190,8 +174,7 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
             return _counts(_PRICED.sub(" ", text), question)
         case ValueType.NUMBER:
             # Sugar is not measured in francs.
-            measured = _MEASURED.search(plain(question))
-            return _counts(_AMOUNT.sub(" ", _PRICED.sub(" ", text)) if measured else text, question)
+            return _counts(_AMOUNT.sub(" ", _PRICED.sub(" ", text)) if counted(question) else text, question)
         case ValueType.PERSON:
             # "Date 26/06/2027": what stands alone beside a number is its label, and no name.
             labelled = re.search(r"\d", text) and len(re.findall(r"[a-z]{2,}", text)) <= 1
@@ -211,6 +194,12 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
     return True
 
 
+def counted(question: str) -> frozenset[str]:
+    """What "how many" or "how much" asks about, in English, unless it is money, time or people: one word, or none."""
+    match = re.search(r"\bhow (?:many|much) ([a-z]{3,})\b", plain(in_english(question)))
+    return frozenset((match[1],)) - EMPTY - _MONEY - _NOT_NAMED if match else frozenset()
+
+
 def _counts(text: str, question: str) -> bool:
     if numbers(text) - numbers(question) or _WHEN.search(text):
         return True
@@ -219,9 +208,3 @@ def _counts(text: str, question: str) -> bool:
 
 def _digits(words: str) -> int:
     return sum(letter.isdigit() for letter in words)
-
-
-def plain(text: str) -> str:
-    """In lower case, without accents, apostrophes straight."""
-    letters = unicodedata.normalize("NFKD", text.lower().replace("’", "'").replace("ß", "ss"))
-    return "".join(letter for letter in letters if not unicodedata.combining(letter))

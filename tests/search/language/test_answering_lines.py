@@ -11,7 +11,8 @@ from support.language_world import WordModel, pictured, spoken
 from search.language.answerer import Answerer
 from search.language.question_planning import plan_question
 from search.language.reading.reader import Reader
-from search.language.span_scoring import SpanScorer, counted, missing
+from search.language.reading.value_types import counted
+from search.language.span_scoring import SpanScorer, missing
 from search.results import Answer, AssetView, Hit, Kind, Moment
 from search.signals import Signal
 from search.spaces.text.minilm import MiniLM

@@ -1,0 +1,78 @@
+"""What the reader learns to leave unanswered, and what unanswerable questions are made of."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+
+from training.reading import forms, near_misses, templates
+from training.reading.forms import make_form
+from training.reading.lessons import NOWHERE, Teacher
+from training.reading.templates import make_document, make_spoken
+from training.reading.vocabulary import FOLDER, Vocabulary, read_words
+
+HELD_OUT = (
+    FOLDER / "validation_documents.toml",
+    Path(__file__).parents[2] / "benchmarks" / "answers_data" / "documents.toml",
+)
+
+
+def vocabulary(seed: int = 0) -> Vocabulary:
+    return Vocabulary(read_words(), np.random.default_rng(seed))
+
+
+def test_a_form_lacks_the_rows_that_it_is_asked_about_in_vain() -> None:
+    words = vocabulary()
+    for _ in range(50):
+        form = make_form(forms.read_attributes(), words, words.random)
+        asked = {question.text for question in form.document.asked}
+        assert form.lacking
+        assert not asked & set(form.lacking)
+        assert all(question.answer == form.document.rows[question.row][1] for question in form.document.asked)
+
+
+def test_forms_teach_nothing_of_the_kinds_of_pages_that_are_kept_for_choosing_and_for_the_test() -> None:
+    kept: set[str] = set()
+    for file in HELD_OUT:
+        for template in tomllib.loads(file.read_text("utf-8")).values():
+            kept |= {question for row in template.get("rows", ()) for question in row[2:]}
+            kept |= {label.lower() for row in template.get("rows", ()) for label in row[0].split("|") if label}
+            kept |= set(template.get("absent", ()))
+    rows = [row for name, held in forms.read_attributes().items() if name != "about" for row in held["rows"]]
+    taught = {question for row in rows for question in row[1:]}
+    taught |= {label.lower() for row in rows for label in row[0].split("|")}
+    assert not taught & kept
+
+
+def test_another_key_of_a_table_is_none_of_its_own() -> None:
+    words = vocabulary()
+    template = templates.read_templates(templates.documents_file())["menu"]
+    document = make_document("menu", template, words)
+    asked = list(near_misses.other_keys(document, words.lists, words.random))
+    assert asked
+    assert not any(row[0] in text for text in asked for row in document.rows)
+
+
+def test_another_fact_is_asked_of_a_subject_that_the_memo_names() -> None:
+    words = vocabulary()
+    statements = templates.read_templates(templates.statements_file())
+    memo = make_spoken(["late", "meet"], statements, words, words.random)
+    facts = list(near_misses.other_facts(memo, statements, words.lists))
+    late, *_ = (subject for subject in memo.subjects if f"{subject} " in " ".join(memo.sentences))
+    assert any(f" {late}" in text for text in facts)
+    # "See you on Monday at the fountain" is the place that "meet" tells as well.
+    assert not any(text.startswith("Where do we meet") for text in facts)
+
+
+def test_lessons_of_all_kinds_have_their_answer_among_the_statements_or_nowhere() -> None:
+    random = np.random.default_rng(1)
+    learnt = [templates.read_templates(file()) for file in (templates.documents_file, templates.statements_file)]
+    captions = [f"a {animal} on the grass ." for animal in ("dog", "cat", "horse", "bird", "cow", "goat", "fox")]
+    words = Vocabulary(read_words(), random)
+    teacher = Teacher(learnt[0], learnt[1], words, captions, random, forms.read_attributes())
+    lessons = teacher.lessons(300)
+    nowhere = sum(lesson.right == NOWHERE for lesson in lessons) / len(lessons)
+    assert all(lesson.right < len(lesson.statements) for lesson in lessons)
+    assert 0.5 < nowhere < 0.75
