@@ -125,13 +125,13 @@ class Maker:
         said = [name for name in self._some(spoken, len(spoken)) if name not in written]
         for names, make in ((said, self._memo), (written, self._chat)):
             for group in _groups(names, MEMO):
-                spoken = make_spoken(group, statements, self._words, self._random)
+                memo = make_spoken(group, statements, self._words, self._random)
                 asked_of = self._part(part)
-                make(spoken, asked_of, bool(part))
+                make(memo, asked_of, bool(part))
                 lists = self._words.lists
-                subjects = list(near_misses.other_subjects(spoken, lists, self._apart))
+                subjects = list(near_misses.other_subjects(memo, lists, self._apart))
                 self._lack("subject", subjects, asked_of, bool(part))
-                self._lack("fact", list(near_misses.other_facts(spoken, statements, lists)), asked_of, bool(part))
+                self._lack("fact", list(near_misses.other_facts(memo, statements, lists)), asked_of, bool(part))
 
     def _memo(self, spoken: Spoken, part: str, unseen: bool) -> None:
         name = self._name("memo", "wav")

@@ -115,6 +115,9 @@ _DURATION = re.compile(
     r"\b(?:seconds?|minutes?|min|hours?|days?|nights?|weeks?|months?|years?|sekunden?|minuten?|stunden?|tage?n?|wochen?|jahre?n?"
     r"|heures?|jours?|semaines?|mois|ans?|horas?|dias?|semanas?|meses|anos?|forever|always)\b|\d ?(?:h|s|min)\b"
 )
+# Nothing is as heavy or as wide as two hours.
+_MEASURES = re.compile(r"\bhow (?:tall|heavy|deep|big|large|hot|warm|wide|strong|full|humid)\b")
+_LASTS = re.compile(r"\b[a-z0-9]+ (?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)\b")
 _GREETINGS = frozenset(
     ("sure", "ok", "okay", "yes", "hi", "hello", "thanks", "dear", "great", "ja", "nein", "oui", "si")
 )
@@ -171,7 +174,8 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
             rest = _PHONE.sub(" ", _PRICED.sub(" ", text))
             return any(len(token) >= _CODE_LETTERS and re.search(r"\d", token) for token in rest.split())
         case ValueType.COUNT:
-            return _counts(_PRICED.sub(" ", text), question)
+            text = _AMOUNT.sub(" ", _PRICED.sub(" ", text))
+            return _counts(_LASTS.sub(" ", text) if _MEASURES.search(plain(in_english(question))) else text, question)
         case ValueType.NUMBER:
             # Sugar is not measured in francs.
             return _counts(_AMOUNT.sub(" ", _PRICED.sub(" ", text)) if counted(question) else text, question)
