@@ -107,16 +107,19 @@ class Maker:
         for asked in self._chosen(kept.asked):
             self._ask(kind, asked, part, name, unseen)
         self._told |= {asked.text for asked in kept.asked}
-        self._lack(
-            "row", self._some([asked.text for asked in dropped if asked.language == ENGLISH], EXTRA), part, unseen
-        )
+        texts = self._some([asked.text for asked in dropped if asked.language == ENGLISH], EXTRA)
+        self._lack("row", texts, part, unseen)
+        for asked in dropped:
+            if asked.language != ENGLISH:
+                self._lack("row", [asked.text], part, unseen, asked.language)
         self._lack("absent", near_misses.absent(document, template, self._apart), part, unseen)
         self._lack("key", list(near_misses.other_keys(kept, self._words.lists, self._apart)), part, unseen)
 
-    def _lack(self, lacks: str, texts: Sequence[str], part: str, unseen: bool) -> None:
+    def _lack(self, lacks: str, texts: Sequence[str], part: str, unseen: bool, language: str = ENGLISH) -> None:
         """Ask some of the texts, which nothing answers."""
         for i in self._apart.permutation(len(texts))[:EXTRA]:
-            self._lacking.append(Item(kind="unanswerable", text=texts[i], part=part, lacks=lacks, unseen=unseen))
+            item = Item(kind="unanswerable", text=texts[i], part=part, lacks=lacks, unseen=unseen, language=language)
+            self._lacking.append(item)
 
     def _memos(self, statements: Mapping[str, Mapping[str, Any]], part: str) -> None:
         spoken = [name for name, held in statements.items() if held.get("spoken", True)]

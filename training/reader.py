@@ -38,6 +38,7 @@ BATCH = 32
 CAPTIONS = 60_000
 BUCKET = 16  # batches sorted by length together, so that little is padded
 RATE = 6e-4
+WARM = 30  # steps
 HELD_OUT = ("validation_documents.toml", "validation_statements.toml")
 
 
@@ -101,7 +102,7 @@ def train(
         for inputs, wanted in batches(lessons, tokenizer):
             share = min(1.0, (time.monotonic() - began) / (60 * minutes))
             for group in optimiser.param_groups:
-                group["lr"] = RATE * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * float(np.cos(np.pi * share)))
+                group["lr"] = RATE * min(1.0, (step + 1) / WARM) * (0.5 + 0.5 * float(np.cos(np.pi * share)))
             with autocast():
                 scores = network(*inputs, most(lessons)).float()
             loss = functional.cross_entropy(scores, wanted)
