@@ -143,6 +143,7 @@ def write_spans(engine: SearchEngine, outcomes: Sequence[Outcome], file: Path) -
             words = [span.words for span in chosen]
             row = {
                 "question": plan.question,
+                "answerable": outcome.item.answerable,
                 "features": features.round(4).tolist(),
                 "right": right,
                 "words": words,

@@ -174,7 +174,7 @@ class Answerer:
         """The sources' own words, or the pictures or sounds that match: what was asked for comes first."""
         if begun := extractive_answers.from_reading(plan, hits):
             return begun
-        said = extractive_answers.from_words(plan, scored, self._scorer.threshold(plan.question))
+        said = extractive_answers.from_words(plan, scored, self._scorer.threshold)
         if plan.only:
             return self._sights(plan, hits, vectors) or said
         return said or self._sights(plan, hits, vectors)
@@ -225,7 +225,7 @@ class Answerer:
         scored: Sequence[ScoredSpan],
     ) -> Iterator[Sentence]:
         """Sentences of a larger model, each as soon as it is whole and has passed the check."""
-        spans = self._spans(plan, hits, vectors, scored)
+        spans = self._spans(hits, vectors, scored)
         pictures = self._shown(plan, hits)
         if not spans and not pictures:
             return
@@ -251,13 +251,12 @@ class Answerer:
 
     def _spans(
         self,
-        plan: QuestionPlan,
         hits: Sequence[Hit],
         vectors: Mapping[int, np.ndarray],
         scored: Sequence[ScoredSpan],
     ) -> list[Span]:
         # A claim must rest on words that could answer: otherwise a transcript could put its own into a model's mouth.
-        least = self._scorer.threshold(plan.question) * FAINTEST
+        least = self._scorer.threshold * FAINTEST
         spans = [candidate.span for candidate in scored if candidate.probability >= least]
         for hit in hits[:MAX_SOURCES]:
             # The date of a file that merely came closest answers nothing, but a small model takes it for an answer.

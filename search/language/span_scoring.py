@@ -63,18 +63,11 @@ class ConfidenceWeights(Struct, frozen=True, forbid_unknown_fields=True):
     threshold: float  # below, the answer is "not found"
 
 
-class LanguageWeights(Struct, frozen=True, forbid_unknown_fields=True):
-    """All weights for questions of one kind of language."""
+class ScoringWeights(Struct, frozen=True, forbid_unknown_fields=True):
+    """Both models. Questions in other languages are read in English, so they need none of their own."""
 
     spans: SpanWeights
     confidence: ConfidenceWeights
-
-
-class ScoringWeights(Struct, frozen=True, forbid_unknown_fields=True):
-    """The reader knows English; other questions rest on likeness, names and the kind of thing."""
-
-    english: LanguageWeights
-    other: LanguageWeights
 
 
 class ScoredSpan(Struct, frozen=True):
@@ -92,9 +85,10 @@ class SpanScorer:
         self._embed = embed
         self._weights = weights or msgspec.json.decode(WEIGHTS.read_bytes(), type=ScoringWeights)
 
-    def threshold(self, question: str) -> float:
+    @property
+    def threshold(self) -> float:
         """The probability from which a span is an answer."""
-        return self._of(question).confidence.threshold
+        return self._weights.confidence.threshold
 
     def weigh(self, question: str, spans: Sequence[Span], expects: ValueType | None = None) -> list[ScoredSpan]:
         """The spans that can answer, best first. Those that give orders to a model are left out: they answer nobody.
@@ -104,7 +98,7 @@ class SpanScorer:
         chosen, features = self.candidates(question, spans, expects)
         if not chosen:
             return []
-        weights = self._of(question)
+        weights = self._weights
         scores = features @ weights.spans.vector + weights.spans.bias
         chances = confidences(scores, [span.words for span in chosen], weights.confidence)
         return [ScoredSpan(chosen[i], float(chances[i])) for i in np.argsort(-scores, kind="stable")]
@@ -148,9 +142,6 @@ class SpanScorer:
         for rows in passages.values():
             nats[rows] = self._reader.read(in_english(question), [_read_as(spans[row]) for row in rows])
         return nats.clip(-_MOST_NATS, _MOST_NATS)
-
-    def _of(self, question: str) -> LanguageWeights:
-        return self._weights.english if is_english(question) else self._weights.other
 
 
 def _read_as(span: Span) -> str:
