@@ -61,14 +61,22 @@ def empty_page(browser: Browser, world: World, client: httpx.Client) -> Iterator
 
 
 @pytest.fixture
+def phone(browser: Browser, library: httpx.Client) -> Iterator[Page]:
+    """The page of the library on a small screen that is touched."""
+    yield from opened(browser, str(library.base_url), 390, 760, touch=True)
+
+
+@pytest.fixture
 def page(browser: Browser, library: httpx.Client) -> Iterator[Page]:
     """The page of the library."""
     yield from opened(browser, str(library.base_url))
 
 
-def opened(browser: Browser, base_url: str) -> Iterator[Page]:
+def opened(
+    browser: Browser, base_url: str, width: int = 1280, height: int = 800, touch: bool = False
+) -> Iterator[Page]:
     """A page, which must neither raise an error nor ask anybody else for anything."""
-    context = browser.new_context(base_url=base_url, viewport={"width": 1280, "height": 800})
+    context = browser.new_context(base_url=base_url, viewport={"width": width, "height": height}, has_touch=touch)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.set_default_timeout(_PATIENCE)

@@ -19,6 +19,8 @@ from search.catalog.models import asset
 from search.catalog.records import FoundFile
 from search.settings import Settings
 
+from .conftest import opened
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -159,14 +161,11 @@ class TestReadOnlyKey:
 
     @pytest.fixture
     def guest(self, browser: Browser, library: httpx.Client, key: str) -> Iterator[Page]:
-        context = browser.new_context(base_url=str(library.base_url), viewport={"width": 1280, "height": 800})
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.goto("/")
-        page.get_by_role("textbox", name="Key").fill(key)
-        page.get_by_role("button", name="Open", exact=True).click()
-        yield page
-        context.close()
+        for page in opened(browser, str(library.base_url)):
+            page.goto("/")
+            page.get_by_role("textbox", name="Key").fill(key)
+            page.get_by_role("button", name="Open", exact=True).click()
+            yield page
 
     def test_sees_everything_and_is_offered_nothing_it_may_not_do(self, guest: Page) -> None:
         assert SCOPES["read"] == {"read"}
