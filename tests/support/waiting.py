@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(check: Callable[[], T], seconds: float = 20.0, explain: Callable[[], object] = lambda: "") -> T:
+def until(check: Callable[[], T], seconds: float = 60.0, explain: Callable[[], object] = lambda: "") -> T:
     """What `check` returns, as soon as it is true. Fails after so many seconds, with what `explain` says."""
     deadline = time.monotonic() + seconds
     while not (value := check()):
