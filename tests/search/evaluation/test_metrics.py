@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -57,3 +59,31 @@ def test_a_true_gain_is_told_from_chance_and_chance_is_not_taken_for_one() -> No
     )
     assert false_alarms <= 6
     assert difference([0.5, 0.5], [0.5, 0.5]).is_noise
+
+
+@pytest.mark.filterwarnings("ignore")  # numba's own, about ranx's numbers
+def test_measures_and_chance_are_those_of_ranx() -> None:
+    from ranx import Qrels, Run, evaluate
+    from ranx.statistical_tests.fisher_randomization_test import fisher_randomization_test
+
+    random = np.random.default_rng(0)
+    items = [str(number) for number in range(40)]
+    asked = [f"{number:02}" for number in range(30)]  # ranx goes by their names
+    judged = {query: {item: int(random.integers(1, 4)) for item in random.choice(items, 6, False)} for query in asked}
+
+    def run(lift: float) -> dict[str, dict[str, float]]:
+        return {q: {item: float(random.random()) + lift * (item in judged[q]) for item in items} for q in asked}
+
+    def ours(scored: dict[str, dict[str, float]], measure: Callable[..., float]) -> list[float]:
+        ranked = {query: sorted(items, key=lambda item: -scored[query][item]) for query in asked}
+        right = {query: {int(item): grade for item, grade in judged[query].items()} for query in asked}
+        return [measure([int(item) for item in ranked[query]], right[query], 10) for query in asked]
+
+    first, second = run(0.3), run(0.4)
+    for name, measure in (("ndcg@10", ndcg), ("recall@10", recall)):
+        theirs = evaluate(Qrels(judged), Run(first), name, return_mean=False)
+        assert ours(first, measure) == pytest.approx(list(theirs))
+    values = ours(first, ndcg), ours(second, ndcg)
+    theirs_p, _ = fisher_randomization_test(np.array(values[0]), np.array(values[1]), n_permutations=10_000)
+    assert 0.01 < theirs_p < 0.9
+    assert difference(*values).p == pytest.approx(theirs_p, abs=0.03)
