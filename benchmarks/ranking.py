@@ -105,7 +105,8 @@ def answers(made: Sequence[Trial], calibration: Calibration) -> dict[str, dict[s
         total = sum(value == 1 for value in trial.asset_truth.values())
         # What is of another world is easier to refuse, and would hide how hard the rest is.
         for name in (trial.sort,) if trial.sort == "elsewhere" else (trial.sort, "all"):
-            row = (trial.present, right[0], any(right), hits[0][1], total >= BROAD, sum(right) / SHOWN)
+            matched = calibration.matches([relevance for _, relevance in hits])
+            row = (trial.present, right[0], any(right), hits[0][1], total >= BROAD, sum(right) / SHOWN, matched)
             rows.setdefault(name, []).append(row)
             said.setdefault(name, []).extend(
                 (relevance, trial.asset_truth[asset_id]) for asset_id, relevance in hits[:SHOWN]
@@ -128,23 +129,23 @@ def expected_error(said: np.ndarray, right: np.ndarray) -> float:
 
 
 def _answered(rows: np.ndarray, calibration: Calibration) -> dict[str, float]:
-    present, first, among, broad = (rows[:, column] == 1 for column in (0, 1, 2, 4))
+    present, first, among, broad, matched = (rows[:, column] == 1 for column in (0, 1, 2, 4, 6))
     best = rows[:, 3]
     figures: dict[str, float] = {"questions": int(present.sum())}
     if present.any():
         figures["best hit right"] = _mean(first[present])
         figures[f"right among {SHOWN}"] = _mean(among[present])
-        figures["right best hits lost"] = _mean(best[present & first] < calibration.least)
-        figures[f"right among {SHOWN} lost"] = _mean(best[present & among] < calibration.least)
+        figures["right best hits lost"] = _mean(~matched[present & first])
+        figures[f"right among {SHOWN} lost"] = _mean(~matched[present & among])
         figures["right best hits unsure"] = _mean(best[present & first] < calibration.threshold)
     if (present & broad).any():
         figures["broad"] = int((present & broad).sum())
-        figures["broad told nothing matches"] = _mean(best[present & broad] < calibration.least)
+        figures["broad told nothing matches"] = _mean(~matched[present & broad])
         figures[f"broad precision at {SHOWN}"] = _mean(rows[present & broad, 5])
     if (~present).any():
         absent, good = best[~present], best[present & first]
         figures["absent"] = len(absent)
-        figures["absent said so"] = _mean(absent < calibration.least)
+        figures["absent said so"] = _mean(~matched[~present])
         if len(good):
             # What any threshold could do: the trade is the space's, not the threshold's.
             figures["absent said so, losing 10 %"] = _mean(absent < np.quantile(good, 0.1))

@@ -1,7 +1,8 @@
 """Single words and short phrases that people type, and what fits them, told from descriptions of photos.
 
 A word is right for a photo that two of its descriptions hold, unknown for one of which a single description (or a near
-word) speaks, and else wrong. What is only said aloud is weak evidence that a recording is about it.
+word) speaks, and else wrong. A phrase is unknown, too, for a photo of the thing of which nobody says how it is: "red
+car" for "a car". What is only said aloud is weak evidence that a recording is about it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,14 @@ _NEAR = (
     "grass field lawn yard park",
     "building house wall city street",
 )
+# Of these a thing has one: where a description says another one, the one asked for is not there.
+_EXCLUDING = (
+    "black, white, brown, red, blue, green, yellow, orange, pink, purple, gray grey, tan, blond blonde",
+    "one, two, three, four, five, six",
+    "young, old elderly",
+    "small little tiny, large big huge",
+)
+_CHOICES = [[frozenset(choice.split()) for choice in group.split(",")] for group in _EXCLUDING]
 _NEAR_STEMS = [frozenset(stem(word) for word in group.split()) for group in _NEAR]
 
 Asked = tuple[str, str, np.ndarray]  # sort, text, truth (n,)
@@ -68,14 +77,13 @@ def words_asked(
     chosen = single[: most // 2]
     for others, count in ((single[most // 2 :], most - most // 2), (several, most)):
         chosen += [others[position] for position in random.permutation(len(others))[:count]]
-    return [
-        (
-            "word" if len(key) == 1 else "phrase",
-            forms[key].most_common(1)[0][0],
-            _truth(key, held, said, named, sorts),
-        )
-        for key in chosen
-    ]
+    described_as = list(spelled.values())
+    asked = []
+    for key in chosen:
+        text = forms[key].most_common(1)[0][0]
+        truth = _truth(key, held, said, named, sorts, _left_open(text, described_as, nouns))
+        asked.append(("word" if len(key) == 1 else "phrase", text, truth))
+    return asked
 
 
 def _truth(
@@ -84,6 +92,7 @@ def _truth(
     said: Sequence[frozenset[str]],
     named: Sequence[frozenset[str]],
     sorts: np.ndarray,
+    is_open: np.ndarray,
 ) -> np.ndarray:
     wanted, near = frozenset(key), _near(key)
     truth = np.where(held[key] >= 2, 1.0, np.where(held[key] == 1, np.nan, 0.0))
@@ -97,9 +106,30 @@ def _truth(
                 truth[row] = (
                     np.nan if sort in ("photo", "other") and len(key) > 1 else 1.0 if sort == "clip" else np.nan
                 )
-            elif named[row] & near:
+            elif named[row] & near or is_open[row]:
                 truth[row] = np.nan
     return truth
+
+
+def _left_open(phrase: str, spelled: Sequence[Sequence[Sequence[str]]], nouns: frozenset[str]) -> np.ndarray:
+    """`(n,) bool`: whether the thing that a phrase names is described, and nobody says that it is otherwise."""
+    *how, thing = phrase.split()
+    if not how or any(stem(word) in nouns or word.endswith("ing") for word in how):
+        return np.zeros(len(spelled), bool)  # what else is there, and what is going on, is mostly said
+    excluded = {
+        word
+        for choices in _CHOICES
+        if any(choice & set(how) for choice in choices)
+        for choice in choices
+        if not choice & set(how)
+        for word in choice
+    }
+    key = stem(thing)
+    told = [
+        [line[max(0, place - 2) : place] for line in lines for place, word in enumerate(line) if stem(word) == key]
+        for lines in spelled
+    ]
+    return np.array([bool(before) and not any(excluded & set(words) for words in before) for before in told])
 
 
 def _near(key: tuple[str, ...]) -> frozenset[str]:

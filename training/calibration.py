@@ -24,6 +24,7 @@ from search.ranking.calibration import (
     Table,
     deviations,
     encode,
+    expected_right,
     is_same,
     key,
     share_of_words,
@@ -42,7 +43,7 @@ from training.mixed_libraries import Contents, questions, read_contents
 from training.trials import OF_TWO, Trial, trials
 
 SIZES = (20, 60, 200, 600, 1800, 5000)
-LIBRARIES = 3  # of each size
+LIBRARIES = 9  # of each size: with three, what is refused of other draws differs by two points
 PER_LIBRARY = 60
 LOOK_AT = 10  # candidates of each list: further down nearly nothing is right, and the curve would fit nothing else
 SHOWN = 10  # hits whose probability must be honest
@@ -103,12 +104,13 @@ def fit_to(made: Sequence[Trial], fingerprint: str, example_curves: Mapping[str,
     present = np.array([trial.present for trial in answered])
     best = np.array([ranked[0][1] for ranked in lists])
     right = np.array([trial.asset_truth[ranked[0][0]] == 1 for trial, ranked in zip(answered, lists, strict=True)])
+    expected = np.array([expected_right([relevance for _, relevance in ranked]) for ranked in lists])
     # What is of another world is easier to refuse, and would hide how hard the rest is.
     same_world = np.array([trial.sort != "elsewhere" for trial in answered])
     return structs.replace(
         honest,
         threshold=confident_threshold(best, right),
-        matching=matching_threshold(best[same_world], present[same_world]),
+        matching=matching_threshold(best[same_world], present[same_world], expected[same_world]),
         ending=best_ending([(trial, ranked) for trial, ranked in zip(answered, lists, strict=True) if trial.present]),
         record={"trials": len(made), "candidates": len(evidence), "recipe": "training/calibration.py"},
     )
@@ -392,9 +394,15 @@ def confident_threshold(relevances: np.ndarray, truth: np.ndarray, precision: fl
     return float(relevances[order[enough[-1]]]) if len(enough) else float(relevances.max())
 
 
-def matching_threshold(relevances: np.ndarray, present: np.ndarray, refused: float = REFUSED) -> float:
-    """The lowest relevance below which this share of the queries without an answer stays, given `(n,)` best hits."""
-    return float(np.quantile(relevances[~present], refused)) if (~present).any() else 0.0
+def matching_threshold(
+    relevances: np.ndarray, present: np.ndarray, expected: np.ndarray, refused: float = REFUSED
+) -> float:
+    """The lowest relevance below which this share of the queries without an answer is refused.
+
+    `(n,)` best hits, and how many right ones are to be expected, from which on a list matches in any case.
+    """
+    absent = np.sort(np.where(expected < 1, relevances, 1.0)[~present])
+    return float(absent[min(len(absent) - 1, int(refused * len(absent)))]) if len(absent) else 0.0
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from search.catalog.sql.full_text import terms_of
 from search.query.aspects import Aspect, aspects_of, words_said
 from search.ranking.calibration import USUAL_TERMS
 from search.ranking.candidates import Background, Candidate, CandidateList, Evidence
-from search.ranking.retriever import embed_aspects
+from search.ranking.retriever import embed_aspects, embed_texts
 from search.ranking.term_coverage import TermCoverage
 from search.signals import Sense, Signal
 from search.spaces.space import Space
@@ -98,13 +98,11 @@ def trials(
         chosen += _of_two(contents, library, asked, per_library // 6)
         elsewhere = [question for question in asked if question.sort == "elsewhere"]
         chosen += [elsewhere[place] for place in random.permutation(len(elsewhere))[: per_library // 2]]
-        vectors = space.embed_query_text([one.text for one in chosen])
+        vectors = embed_texts(space, [one.text for one in chosen])
         words = _WordIndex(library.texts)
         for place, question in enumerate(chosen):
-            if aspects := aspects_of(question.text):
-                of_signal = embed_aspects(space, aspects)
-            else:
-                of_signal = {signal: rows[place] for signal, rows in vectors.items()}
+            aspects = aspects_of(question.text)
+            of_signal = embed_aspects(space, aspects) if aspects else vectors[place]
             truth = _truths(library, question)
             of_asset = _by_asset(library.assets, truth)
             value = np.array([of_asset[asset_id] for asset_id in library.assets.tolist()])

@@ -149,7 +149,6 @@ class _Collection:
         self._by_stem: dict[str, list[int]] = {}
         self._unspaced: list[int] = []
         self._lengths = np.zeros(0)
-        self._terms = np.zeros(0, np.int64)
         self._plain = np.zeros(0, bool)  # those whose relevance is that of a score: no filter, no example, one sense
 
     def follow(self, database: Database, wanted: Mapping[int, int]) -> None:
@@ -205,8 +204,6 @@ class _Collection:
                 by_stem[stemmed].append(row)
         self._by_stem = dict(by_stem)
         self._lengths = np.array([max(1, len(saved.terms)) for saved in self._rows], np.float64)
-        # As many as a list of that query would be judged by.
-        self._terms = np.array([len(terms_of(saved.resolved.text)) for saved in self._rows])
         self._plain = np.array([_is_plain(saved.resolved) for saved in self._rows], bool)
         least = np.array([saved.least for saved in self._rows])
         examples = np.array([saved.resolved.by_example for saved in self._rows], bool)
@@ -216,7 +213,8 @@ class _Collection:
             if any(vector is not None for vector in held):
                 zeros = np.zeros(partition.dimension, np.float32)
                 vectors = np.array([zeros if vector is None else vector for vector in held], np.float32)
-                self._queries[signal] = Queries(vectors, least, self._terms, examples)
+                terms = np.array([saved.resolved.terms(signal) for saved in self._rows])
+                self._queries[signal] = Queries(vectors, least, terms, examples)
 
     def _find_floors(self) -> None:
         """Those that are missing, and those that the library has outgrown."""
@@ -290,7 +288,9 @@ class _Collection:
         )
         scores = np.einsum("nd,nd->n", vectors, queries[places])
         curve = calibration.curve_for(signal, by_example=False)
-        judged_by = Yardsticks(terms=self._terms[rows], size=backgrounds[0].size, means=means, spreads=spreads)
+        judged_by = Yardsticks(
+            terms=self._queries[signal].terms[rows], size=backgrounds[0].size, means=means, spreads=spreads
+        )
         odds = log_odds_of_queries(curve, scores, judged_by)
         evidence, final = np.array(calibration.fused).T
         relevances = np.interp(probability(odds), evidence, final)
@@ -375,7 +375,7 @@ class _Collection:
                     candidates=tuple(sorted(candidates, key=lambda candidate: -candidate.score)),
                     background=self.active.retriever.background(signal, vector[None])[0],
                     by_example=saved.resolved.by_example,
-                    terms=int(self._terms[row]),
+                    terms=saved.resolved.terms(signal),
                     complete=True,
                 )
             )

@@ -30,6 +30,7 @@ from search.spaces.weights import SHIPPED
 # Log-odds are kept within this, so that no evidence is ever taken for certain.
 _MOST_LOG_ODDS = 9.0
 _LEAST_DEVIATION = 1e-3
+FIRST = 10  # hits among which one must be expected to be right where none is likely by itself
 USUAL_TERMS = 4  # words of a sentence; what is asked without words counts as one
 COPY = 0.97  # cosine from which a picture or a sound is the same again, resized or recompressed
 
@@ -120,7 +121,7 @@ class Calibration(Struct, frozen=True, kw_only=True, dict=True):
     curves: dict[str, Curve]
     fused: tuple[tuple[float, float], ...]  # knots: fused evidence -> probability, both strictly rising
     threshold: float  # of the probability from which a result is `confident`
-    matching: float | None = None  # best relevance below which nothing matches well; None: the threshold
+    matching: float | None = None  # best relevance below which nothing matches well by itself; None: the threshold
     ending: Ending = Ending()
     together: tuple[float, float] = (1.0, 0.0)  # slope > 0 and shift: log-odds that all of several senses are right
     record: dict[str, str | float] = {}  # how it was fitted, for people
@@ -167,14 +168,27 @@ class Calibration(Struct, frozen=True, kw_only=True, dict=True):
         """The relevance below which hits are less likely, where the best hit has `best`."""
         return max(self.ending.least, self.ending.share * best)
 
+    def matches(self, relevances: Sequence[float]) -> bool:
+        """Whether the best of a list (best first) matches well, or one of the first ten is to be expected to be right.
+
+        Of a broad word ("yellow") hardly a hit is likely by itself, but ten together are. Copies of the same bytes have
+        one relevance, and count once.
+        """
+        return bool(relevances) and (relevances[0] >= self.least or expected_right(relevances) >= 1)
+
     @property
     def least(self) -> float:
-        """The best hit's relevance below which nothing in the library matches well."""
+        """The best hit's relevance below which it does not match well by itself."""
         return self.threshold if self.matching is None else self.matching
 
     @cached_property
     def _places(self) -> list[float]:
         return [position for position, _ in self.fused]
+
+
+def expected_right(relevances: Sequence[float]) -> float:
+    """How many of the first ten hits are to be expected to be right, given all relevances, best first."""
+    return sum(set(relevances[:FIRST]))
 
 
 def key(candidate_list: CandidateList) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from search.ranking.calibration import FALLBACK, Calibration
+from search.ranking.calibration import FALLBACK, FIRST, Calibration
 from search.ranking.candidates import Candidate, CandidateList, Evidence, ScoredAsset, ScoredMoment
 from search.ranking.moments import Weighed, merge
 from search.results import Why
@@ -83,7 +83,7 @@ class Fusion:
     @property
     def matched(self) -> bool:
         """Whether anything is likely enough to be worth more than "nothing matches well"."""
-        return self._best >= self._calibration.least
+        return self._calibration.matches([relevance for _, relevance in self.ranking[:FIRST]])
 
     @property
     def ends_at(self) -> float:

@@ -64,6 +64,10 @@ class Resolved(Struct, frozen=True):
     unknown: tuple[str, ...] = ()  # texts that mean nothing to the space: they are looked for literally alone
     unwanted: tuple[str, ...] = ()  # what the words say must not be seen or heard
 
+    def terms(self, signal: Signal) -> int:
+        """How many words were asked for, as a list of this signal's vectors is judged by."""
+        return len(full_text.terms_of(self.text if signal.holds_words else self.seen))
+
 
 class Retriever:
     """Finds candidates in one space. Thread-safe."""
@@ -137,7 +141,6 @@ class Retriever:
             terms = full_text.terms_of(resolved.words)
             coverage = TermCoverage(terms)
             context = _context(connection, rankings, held, coverage)
-        asked, seen = (len(full_text.terms_of(text)) for text in (resolved.text, resolved.seen))
         return [
             CandidateList(
                 signal=ranked.signal,
@@ -145,9 +148,7 @@ class Retriever:
                 candidates=tuple(_candidates(ranked, context, resolved.excluded_assets, newest_segment)),
                 background=ranked.background,
                 by_example=resolved.by_example,
-                terms=len(terms)
-                if ranked.evidence is Evidence.WORDS
-                else (asked if ranked.signal.holds_words else seen),
+                terms=len(terms) if ranked.evidence is Evidence.WORDS else resolved.terms(ranked.signal),
                 complete=len(ranked.ids) < depth,
             )
             for ranked in rankings

@@ -128,9 +128,24 @@ def test_the_threshold_is_the_lowest_that_is_precise_enough() -> None:
 def test_nothing_matches_well_is_said_of_as_much_that_is_not_there_as_promised() -> None:
     relevances = np.linspace(0, 1, 1001)
     present = np.arange(1001) % 2 == 0
-    threshold = matching_threshold(relevances, present, refused=0.9)
+    threshold = matching_threshold(relevances, present, np.zeros(1001), refused=0.9)
     assert np.mean(relevances[~present] < threshold) >= 0.9
     assert np.mean(relevances[~present] < threshold - 0.02) < 0.9
+    # Lists that match by what is to be expected of them leave less to be lost.
+    expected = np.where(relevances > 0.95, 2.0, 0.0)
+    threshold = matching_threshold(relevances, present, expected, refused=0.9)
+    assert np.mean((relevances < threshold)[~present] & (expected < 1)[~present]) >= 0.9
+
+
+def test_a_list_matches_by_its_best_hit_or_by_what_is_to_be_expected_of_ten() -> None:
+    calibration = Calibration(fingerprint="x", curves={}, fused=((0.0, 0.0), (1.0, 1.0)), threshold=0.8, matching=0.3)
+    assert calibration.matches([0.3])
+    assert not calibration.matches([])
+    assert not calibration.matches([0.29, 0.28, 0.27])
+    broad = [0.15 - 0.001 * place for place in range(20)]
+    assert calibration.matches(broad)
+    assert not calibration.matches(broad[:6])
+    assert not calibration.matches([0.15] * 20)  # copies of one file
 
 
 def test_a_passage_that_holds_all_the_words_counts_for_more_than_its_cosine() -> None:
