@@ -308,7 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             model=options.model_name or options.model,
             soft_tokens=layers.soft_tokens,
             words=layers.names,
-            fingerprint=space.fingerprint.digest,
+            fingerprint=space.fingerprint.pictures,
             training=f"{len(examples.captions)} captions; {steps} steps of {BATCH}; pictures: {options.pictures}",
         )
         options.output.parent.mkdir(parents=True, exist_ok=True)

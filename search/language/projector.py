@@ -30,7 +30,7 @@ class ProjectorRecord(Struct, frozen=True, kw_only=True):
     space: str
     model: str
     soft_tokens: int  # per item
-    fingerprint: str = ""  # of the space; empty: any space of that name
+    fingerprint: str = ""  # of the space, or of its pictures; empty: any space of that name
     training: str = ""  # data, steps and result, for a person
     words: tuple[str, ...] = ()  # what each hidden unit stands for, for a person
 
@@ -126,12 +126,12 @@ class Projector:
 
 
 def find_projector(space: Fingerprint, model: str, folder: Path = WEIGHTS) -> Projector | None:
-    """The projector for this pair; None if none was trained, or only for other weights of the space."""
+    """The projector for this pair; None if none was trained, or only for another way to see pictures."""
     path = folder / file_name(space.space, model)
     if not path.is_file():
         return None
     projector = Projector.load(path)
-    if projector.record.fingerprint not in ("", space.digest):
+    if projector.record.fingerprint not in ("", space.digest, space.pictures):
         _log.info("%s was trained for another %s space: pictures are not described", path.name, space.space)
         return None
     return projector

@@ -21,6 +21,7 @@ from search.spaces.inputs import ImageInput, Picture, Waveform
 
 # Characters of a text that no encoder cuts: the shortest reads 75 tokens, and few signs become several.
 SURELY_READ = 64
+_OF_PICTURES = frozenset(["image", "prior", "image head"])  # roles of models
 
 
 class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +37,21 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     def digest(self) -> str:
         """sha256 in hex over the canonical JSON; what the catalogue stores and compares."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+
+    @property
+    def pictures(self) -> str:
+        """As `digest`, of what makes vectors of pictures alone: versions of a space may share it.
+
+        Where models and preprocessing do not say which of them are for pictures, all are.
+        """
+        steps = self.preprocessing.split("; ")
+        alone = msgspec.structs.replace(
+            self,
+            models=tuple(model for model in self.models if model[0] in _OF_PICTURES) or self.models,
+            preprocessing="; ".join([step for step in steps if step.startswith("image: ")] or steps),
+            dimensions=tuple(entry for entry in self.dimensions if entry[0] == Signal.IMAGE),
+        )
+        return alone.digest
 
 
 class SegmentSpace(Protocol):

@@ -18,7 +18,7 @@ from search.settings import Settings
 from search.signals import Signal
 from search.spaces.registry import open_space
 from search.spaces.space import Fingerprint
-from search.spaces.specification import StarterSpecification
+from search.spaces.specification import StarterSpecification, newest_starter
 from training import projector as recipe
 from training.projector_data import Examples, collect, photo_captions, read_captions, tidy, typical_items
 
@@ -88,6 +88,20 @@ def test_a_pair_that_nobody_trained_has_none() -> None:
     assert find_projector(space(), "some/other-model") is None
 
 
+def test_versions_of_a_space_that_see_pictures_alike_share_one(projector: Projector, tmp_path: Path) -> None:
+    models = (("text", "a"), ("image", "b"))
+    trained = msgspec.structs.replace(space(), models=models, preprocessing="text: centred; image: squash 260")
+    record = msgspec.structs.replace(projector.record, fingerprint=trained.pictures)
+    Projector(record, projector.tensors()).save(tmp_path / file_name("starter", "embedded"))
+    of_words = {"models": (("text", "other"), ("image", "b")), "preprocessing": "text: as it is; image: squash 260"}
+    assert find_projector(msgspec.structs.replace(trained, **of_words), "embedded", tmp_path) is not None
+    for of_pictures in (
+        {"models": (("text", "a"), ("image", "other"))},
+        {"preprocessing": "text: centred; image: squash 224"},
+    ):
+        assert find_projector(msgspec.structs.replace(trained, **of_pictures), "embedded", tmp_path) is None
+
+
 def test_one_that_was_trained_for_other_weights_of_the_space_is_not_used(
     projector: Projector, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -107,14 +121,17 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
         Projector.load(path)
 
 
-def test_the_shipped_one_fits_the_starter_and_the_embedded_model(settings: Settings) -> None:
-    starter = open_space(StarterSpecification(), settings)
+@pytest.mark.parametrize("version", [StarterSpecification(), StarterSpecification(version=2), newest_starter()])
+def test_the_shipped_one_fits_every_version_of_the_starter_and_the_embedded_model(
+    version: StarterSpecification, settings: Settings
+) -> None:
+    starter = open_space(version, settings)
     shipped = find_projector(starter.fingerprint, "embedded")
     assert shipped is not None
     assert (shipped.dimension, shipped.width) == (384, 576)
     assert (WEIGHTS / file_name("starter", "embedded")).stat().st_size < 10 * 1024**2
     assert shipped.record.training
-    assert shipped.record.fingerprint == starter.fingerprint.digest
+    assert shipped.record.fingerprint == starter.fingerprint.pictures
 
 
 def test_a_reader_describes_pictures_and_tells_how_well_words_fit(projector: Projector) -> None:
