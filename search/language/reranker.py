@@ -3,7 +3,8 @@
 Query likelihood with the query's prior subtracted and length-normalised (UPR, arXiv 2204.07496): a
 passage is read as words, a picture as soft tokens. The gain is blended with the calibrated relevance by
 weights fitted per signal on validation data (benchmarks/rerank.py); it never replaces it, because alone
-it ranks worse. Yes/no questions to the embedded model are noise (AUC 0.54), so they are not asked.
+it ranks worse. The blend orders hits; what a rank is worth stays. Yes/no questions to the embedded model
+are noise (AUC 0.54), so they are not asked.
 """
 
 from __future__ import annotations
@@ -76,13 +77,13 @@ class Reranker:
     def rerank(
         self, question: str, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray], only_wins: bool = False
     ) -> tuple[Hit, ...]:
-        """Hits with blended relevance, best first. `vectors`: `(d,) float32` by segment id, where known.
+        """Hits in a better order, best first. `vectors`: `(d,) float32` by segment id, where known.
 
         `only_wins` leaves alone the hits of signals where reranking does not pay.
         """
         if not self._model.scores:
             return tuple(hits)
-        looked, rest = list(hits[:MAX_HITS]), hits[MAX_HITS:]
+        looked = hits[:MAX_HITS]
         spoken = [i for i, hit in enumerate(looked) if _has_words(hit) and (self._weights.words.wins or not only_wins)]
         seen = [
             i
@@ -93,11 +94,9 @@ class Reranker:
         if seen and self._reader:
             stacked = np.stack([vectors[looked[i].moments[0].segment_id] for i in seen])
             gains |= dict(zip(seen, self._reader.gains(sought(question), stacked), strict=True))
-        blended = [self._blended(hit, gains.get(i)) for i, hit in enumerate(looked)]
-        ceiling = min((hit.relevance for hit in blended), default=1.0)
-        # What was not looked at stays below what was, in its order.
-        kept = [msgspec.structs.replace(hit, relevance=min(hit.relevance, ceiling)) for hit in rest]
-        return (*sorted(blended, key=lambda hit: -hit.relevance), *kept)
+        places = sorted(gains)
+        blended = [self._blended(looked[place], gains[place]) for place in places]
+        return dealt_anew(hits, places, np.argsort(-np.array(blended), kind="stable").tolist())
 
     def score_texts(self, query: str, texts: Sequence[str]) -> list[float]:
         """How relevant each text is for the query, in [0, 1], in the order given."""
@@ -118,14 +117,25 @@ class Reranker:
         prior, *given = self._model.score((prompts.PASSAGE,), [Request((w, prompts.ASKED), target) for w in words])
         return [likelihood.per_token - prior.per_token for likelihood in given]
 
-    def _blended(self, hit: Hit, gain: float | None) -> Hit:
-        if gain is None:
-            return hit
-        first = hit.moments[0]
+    def _blended(self, hit: Hit, gain: float) -> float:
         retrieval = logit(np.array([hit.relevance]))
-        relevance = float(self._weights.of(first.signal).probability(retrieval, np.array([gain]))[0])
-        moments: tuple[Moment, ...] = (msgspec.structs.replace(first, relevance=relevance), *hit.moments[1:])
-        return msgspec.structs.replace(hit, relevance=relevance, moments=moments)
+        return float(self._weights.of(hit.moments[0].signal).probability(retrieval, np.array([gain]))[0])
+
+
+def dealt_anew(hits: Sequence[Hit], places: Sequence[int], order: Sequence[int]) -> tuple[Hit, ...]:
+    """Hits, best first, of which those at `places` (rising) come in another order: `order` are indices of `places`.
+
+    What a rank is worth stays as it was: a second look tells which hit is better, and not how likely it is, because
+    what it says was never measured on queries that the library has no answer to.
+    """
+    ordered = list(hits)
+    for place, number in zip(places, order, strict=True):
+        hit, worth = hits[places[number]], hits[place]
+        first = msgspec.structs.replace(hit.moments[0], relevance=worth.relevance)
+        ordered[place] = msgspec.structs.replace(
+            hit, relevance=worth.relevance, less_likely=worth.less_likely, moments=(first, *hit.moments[1:])
+        )
+    return tuple(ordered)
 
 
 def logit(probabilities: np.ndarray) -> np.ndarray:

@@ -2,8 +2,7 @@
 
 Any cross-encoder of sentence-transformers by name or folder, and models that see pictures too, of the kind of
 Qwen3-VL-Reranker. What such a model's scores mean is known to nobody before it has been measured on a library, so it
-orders hits together with the ranking, half and half, and the probabilities that the ranking had are dealt out anew in
-that order. Knows hits and pictures; knows no space.
+orders hits together with the ranking, half and half. Knows hits and pictures; knows no space.
 """
 
 from __future__ import annotations
@@ -12,14 +11,13 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 from PIL import Image
 
 from search.arrays import FloatArray
 from search.errors import LanguageModelError, MediaError, NotFoundError
 from search.language.looking import PictureFiles
-from search.language.reranker import MAX_HITS, logit
+from search.language.reranker import MAX_HITS, dealt_anew, logit
 from search.results import Hit, Kind
 from search.runtime.lazy import Exclusive
 from search.settings import Settings
@@ -41,7 +39,7 @@ class PairReranker:
 
     def rerank(self, question: str, hits: Sequence[Hit]) -> tuple[Hit, ...]:
         """Hits in a better order, best first. What the model can't read keeps its place. Raises LanguageModelError."""
-        looked, rest = list(hits[:MAX_HITS]), hits[MAX_HITS:]
+        looked = hits[:MAX_HITS]
         with self._model.use() as model:
             read = [
                 (position, item) for position, hit in enumerate(looked) if (item := self._item(model, hit)) is not None
@@ -52,11 +50,7 @@ class PairReranker:
         places = [position for position, _ in read]
         before = logit(np.array([looked[position].relevance for position in places]))
         order = np.argsort(-(_standard(before) + _standard(scores)), kind="stable")
-        dealt = sorted((looked[position].relevance for position in places), reverse=True)
-        ordered = list(looked)
-        for position, number, relevance in zip(places, order.tolist(), dealt, strict=True):
-            ordered[position] = _with(looked[places[number]], relevance)
-        return (*sorted(ordered, key=lambda hit: -hit.relevance), *rest)
+        return dealt_anew(hits, places, order.tolist())
 
     def score_texts(self, query: str, texts: Sequence[str]) -> list[float]:
         """How relevant each text is for the query, in [0, 1], in the order given. Raises LanguageModelError."""
@@ -139,8 +133,3 @@ def _scores(model: CrossEncoder, query: str, items: Sequence[dict[str, Any]]) ->
 
 def _standard(values: FloatArray) -> FloatArray:
     return np.asarray((values - values.mean()) / max(float(values.std()), 1e-6))
-
-
-def _with(hit: Hit, relevance: float) -> Hit:
-    first = msgspec.structs.replace(hit.moments[0], relevance=relevance)
-    return msgspec.structs.replace(hit, relevance=relevance, moments=(first, *hit.moments[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from support.language_world import WordModel, embed, pictured, spoken
@@ -38,24 +39,31 @@ def test_a_passage_that_speaks_of_the_question_rises(reranker: Reranker) -> None
     hits = [spoken("The weather is fine.", "a.mp3", 1, 0.6), spoken("The old bridge was opened.", "b.mp3", 2, 0.55)]
     ranked = reranker.rerank("When was the bridge opened?", hits, {})
     assert [hit.asset.path for hit in ranked] == ["b.mp3", "a.mp3"]
-    assert ranked[0].relevance > 0.55
-    assert ranked[0].moments[0].relevance == ranked[0].relevance
-    assert all(0 <= hit.relevance <= 1 for hit in ranked)
+    # What a rank is worth stays: whether anything matches was decided by it.
+    assert [hit.relevance for hit in ranked] == [0.6, 0.55]
+    assert [hit.moments[0].relevance for hit in ranked] == [0.6, 0.55]
+
+
+def test_a_hit_that_rises_is_no_longer_less_likely(reranker: Reranker) -> None:
+    hits = [spoken("The weather is fine.", "a.mp3", 1, 0.6), spoken("The old bridge was opened.", "b.mp3", 2, 0.1)]
+    hits[1] = msgspec.structs.replace(hits[1], less_likely=True)
+    hits[0] = msgspec.structs.replace(hits[0], relevance=0.15)
+    ranked = reranker.rerank("When was the bridge opened?", hits, {})
+    assert [(hit.asset.path, hit.less_likely) for hit in ranked] == [("b.mp3", False), ("a.mp3", True)]
 
 
 def test_pictures_are_judged_by_their_vectors(reranker: Reranker) -> None:
     hits = [pictured("a.jpg", 1, 0.5), pictured("b.jpg", 2, 0.5), pictured("unknown.jpg", 3, 0.5)]
     vectors = {1: np.array([0.0, 1.0], np.float32), 2: np.array([1.0, 0.0], np.float32)}
-    ranked = {hit.asset.path: hit.relevance for hit in reranker.rerank("a dog", hits, vectors)}
-    assert ranked["b.jpg"] > ranked["a.jpg"]
-    assert ranked["unknown.jpg"] == 0.5  # no vector: left as it was
+    ranked = [hit.asset.path for hit in reranker.rerank("a dog", hits, vectors)]
+    assert ranked == ["b.jpg", "a.jpg", "unknown.jpg"]  # the last has no vector: it stays where it was
 
 
 def test_by_default_only_signals_where_it_wins_are_touched(reranker: Reranker) -> None:
     assert reranker.wins(Signal.SPEECH)
     assert not reranker.wins(Signal.IMAGE)
-    hits = [pictured("a.jpg", 1, 0.5)]
-    vectors = {1: np.array([1.0, 0.0], np.float32)}
+    hits = [pictured("a.jpg", 1, 0.5), pictured("b.jpg", 2, 0.5)]
+    vectors = {1: np.array([0.0, 1.0], np.float32), 2: np.array([1.0, 0.0], np.float32)}
     assert reranker.rerank("a dog", hits, vectors, only_wins=True) == tuple(hits)
     assert reranker.rerank("a dog", hits, vectors) != tuple(hits)
 
