@@ -21,7 +21,7 @@ from search.language.citations import EmbedTexts
 from search.language.llm import LanguageModel, Request
 from search.language.picture_captions import PictureReader
 from search.language.question_planning import sought
-from search.results import Hit, Moment
+from search.results import Hit
 from search.signals import Signal
 
 WEIGHTS = Path(__file__).parent / "weights" / "reranking.json"
