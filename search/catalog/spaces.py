@@ -103,9 +103,3 @@ def set_calibration(connection: Connection, space_id: int, calibration: str | No
 def set_probe(connection: Connection, space_id: int, probe: bytes | None) -> None:
     """Store the vectors of the fixed probe, as float32 bytes."""
     connection.execute(update(space).where(space.c.id == space_id).values(probe=probe))
-
-
-def set_fingerprint(connection: Connection, space_id: int, specification: str, fingerprint: str) -> None:
-    """Replace the fingerprint, after a change that is known to leave the vectors as they are."""
-    values = {"specification": specification, "fingerprint": fingerprint}
-    connection.execute(update(space).where(space.c.id == space_id).values(**values))
