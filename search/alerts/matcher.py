@@ -207,14 +207,16 @@ class _Collection:
         self._plain = np.array([_is_plain(saved.resolved) for saved in self._rows], bool)
         least = np.array([saved.least for saved in self._rows])
         examples = np.array([saved.resolved.by_example for saved in self._rows], bool)
+        terms: dict[bool, np.ndarray] = {}  # for signals that hold words, and for the others: counting is the slow part
         self._queries, self._floors = {}, {}
         for signal, partition in self.active.follower.partitions.items():
             held = [saved.resolved.vectors.get(signal) for saved in self._rows]
             if any(vector is not None for vector in held):
                 zeros = np.zeros(partition.dimension, np.float32)
                 vectors = np.array([zeros if vector is None else vector for vector in held], np.float32)
-                terms = np.array([saved.resolved.terms(signal) for saved in self._rows])
-                self._queries[signal] = Queries(vectors, least, terms, examples)
+                if signal.holds_words not in terms:
+                    terms[signal.holds_words] = np.array([saved.resolved.terms(signal) for saved in self._rows])
+                self._queries[signal] = Queries(vectors, least, terms[signal.holds_words], examples)
 
     def _find_floors(self) -> None:
         """Those that are missing, and those that the library has outgrown."""
