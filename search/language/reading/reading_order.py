@@ -6,7 +6,9 @@ under it, and a sentence may go on in the next line. Pure geometry; knows no rec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from statistics import fmean
 
 from msgspec import Struct
@@ -17,6 +19,9 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in parts of 
 
 _SAME_ROW = 0.5  # share of the lower line's height that must overlap
 _CLOSE = 1.3  # heights of the value between a label and it
+_TIGHT = 0.4  # heights of the value at most between it and its label of the same size
+_APART = 0.5  # and at least between these and the rows around them
+_UNEVEN = 0.4  # heights by which the gaps between the rows of a table differ at most
 _LINE_GAP = 0.75  # heights between two lines of one paragraph
 _OTHER_SIZE = 1.12  # ratio of heights from which label and value are set apart
 _SAME_SIZE = 1.4  # ratio of heights up to which lines are of one size: letters reach up and down, or do not
@@ -25,6 +30,7 @@ _PROSE_WORDS = 9
 _LETTERS_ASIDE = 1.5  # the left edges of one column differ by this many letters at most
 _TABLE_ROWS = 3  # with the head
 _TABLE_COLUMNS = 3
+_LABELLED = re.compile(r"[^\W\d][^\d:]{0,30}:(?:\s|$)")  # a label and its colon, with or without a value
 
 
 class WrittenLine(Struct, frozen=True):
@@ -58,14 +64,18 @@ def units(lines: Sequence[WrittenLine]) -> list[Unit]:
     units_read: list[Unit] = []
     at = 0
     while at < len(rows):
-        if pairs := _stacked(rows, at):
+        last = _table_end(rows, at)
+        if last and _evenly_spaced(rows[at : at + _TABLE_ROWS]):
+            units_read += _table(rows[at:last])
+            at = last
+        elif pairs := _stacked(rows, at):
             units_read += pairs
             at += 2
-        elif last := _table_end(rows, at):
+        elif last:
             units_read += _table(rows[at:last])
             at = last
         elif len(rows[at]) > 1:
-            units_read.append(_joined(rows[at]))
+            units_read += map(_joined, _told_apart(rows[at]))
             at += 1
         else:
             last = _paragraph_end(rows, at)
@@ -95,24 +105,82 @@ def _stacked(rows: Sequence[Sequence[WrittenLine]], at: int) -> list[Unit]:
     if at + 1 >= len(rows):
         return []
     labels, values = rows[at], rows[at + 1]
-    gap = min(value.box[1] for value in values) - max(label.box[3] for label in labels)
-    if not all(map(_is_label, labels)) or gap > _CLOSE * values[0].height:
+    if not all(map(_is_label, labels)) or _gap(labels, values) > _CLOSE * values[0].height:
         return []
-    if len(labels) != len(values) or not all(map(_same_left, labels, values)):
+    pairs = _by_column(labels, values)
+    if not pairs:
         return []
     # What is larger than the line below it is a heading, no label. The height of one line tells little ("Expiry"
     # reaches below it, "Dose" does not), so the width of the letters counts as much.
     higher = fmean(value.height for value in values) / max(1e-6, fmean(label.height for label in labels))
     wider = fmean(value.letter for value in values) / max(1e-6, fmean(label.letter for label in labels))
     larger = higher * wider >= _OTHER_SIZE**2
-    if not larger and not all(label.text.rstrip().endswith(":") for label in labels):
+    colons = all(label.text.rstrip().endswith(":") for label in labels)
+    heading = higher * wider * _OTHER_SIZE**2 < 1
+    if not larger and not colons and (heading or not _close_together(rows, at)):
         return []
-    return [_joined([label, value]) for label, value in zip(labels, values, strict=True)]
+    return [_joined(pair) for pair in pairs]
+
+
+def _close_together(rows: Sequence[Sequence[WrittenLine]], at: int) -> bool:
+    """Do two rows stand much closer to each other than to the rows around them? Then they need no other size."""
+    labels, values = rows[at], rows[at + 1]
+    height = fmean(line.height for line in values)
+    between = max(0.0, _gap(labels, values))
+    around = [_gap(*pair) for pair in ((rows[at - 1], labels) if at else (), rows[at + 1 : at + 3]) if len(pair) == 2]
+    if between > _TIGHT * height or not around or min(around) < max(_APART * height, 2 * between):
+        return False
+    if len(labels) > 1 or len(values) > 1:
+        return True
+    if _goes_on(labels[0], values[0]):
+        return False
+    if any(letter.isdigit() for letter in values[0].text):
+        return True
+    # Two lines of one column may be a list of two, unless the rows before or after pair as well.
+    beside = [rows[start : start + 2] for start in (at - 2, at + 2) if 0 <= start < len(rows) - 1]
+    return any(_gap(*pair) <= _TIGHT * height for pair in beside)
+
+
+def _gap(upper: Sequence[WrittenLine], lower: Sequence[WrittenLine]) -> float:
+    return min(line.box[1] for line in lower) - max(line.box[3] for line in upper)
+
+
+def _evenly_spaced(rows: Sequence[Sequence[WrittenLine]]) -> bool:
+    """As the rows of a table are, and labels with values below them are not."""
+    height = fmean(line.height for line in rows[0])
+    gaps = [_gap(upper, lower) for upper, lower in pairwise(rows)]
+    return max(gaps) - min(gaps) <= _UNEVEN * height
+
+
+def _by_column(labels: Sequence[WrittenLine], values: Sequence[WrittenLine]) -> list[list[WrittenLine]]:
+    """Each label with the value that begins below it; empty where the rows have no columns in common.
+
+    Recognition misses words, so either row may lack some: what has no partner stands alone.
+    """
+    below = [[value for value in values if _same_left(label, value)] for label in labels]
+    paired = [found[0] for found in below if len(found) == 1]
+    one_sided = len(paired) in (len(labels), len(values))
+    if not paired or not one_sided or len(set(map(id, paired))) < len(paired):
+        return []
+    if len(labels) != len(values) and max(len(labels), len(values)) > 2 * len(paired):
+        return []
+    alone = [[value] for value in values if not any(value is held for held in paired)]
+    pairs = [[label, *(found if len(found) == 1 else [])] for label, found in zip(labels, below, strict=True)]
+    return sorted([*pairs, *alone], key=lambda pair: pair[0].box[0])
+
+
+def _told_apart(row: Sequence[WrittenLine]) -> list[list[WrittenLine]]:
+    """The entries of a row: several where each begins with a label and its colon, as in forms of two columns."""
+    starts = [i for i, line in enumerate(row) if _LABELLED.match(line.text.strip())]
+    if len(starts) < 2 or starts[0] != 0 or len(row) > 2 * len(starts):
+        return [list(row)]
+    return [list(row[start:stop]) for start, stop in zip(starts, [*starts[1:], len(row)], strict=True)]
 
 
 def _is_label(line: WrittenLine) -> bool:
     text = line.text.strip()
-    short = len(text.split()) <= _LABEL_WORDS
+    # "Foreman: Marco" has its value already.
+    short = len(text.split()) <= _LABEL_WORDS and ": " not in text
     return short and not text.endswith((".", "!", "?")) and not any(letter.isdigit() for letter in text)
 
 
@@ -133,19 +201,29 @@ def _table_end(rows: Sequence[Sequence[WrittenLine]], at: int) -> int:
     if len(head) < _TABLE_COLUMNS or not all(map(_is_label, head)):
         return 0
     end = at + 1
-    while end < len(rows) and len(rows[end]) == len(head):
-        if not all(_same_column(cell, title) for cell, title in zip(rows[end][1:], head[1:], strict=True)):
-            break
+    while end < len(rows) and _headed(rows[end], head):
         end += 1
     numbers = any(letter.isdigit() for row in rows[at + 1 : end] for cell in row for letter in cell.text)
     return end if end - at >= _TABLE_ROWS and numbers else 0
+
+
+def _headed(row: Sequence[WrittenLine], head: Sequence[WrittenLine]) -> list[tuple[WrittenLine, WrittenLine]]:
+    """The cells of a row with their heads; empty where it is no row of this table. Recognition may have missed some."""
+    if len(row) == len(head):
+        cells = list(zip(head, row, strict=True))
+        return cells if all(_same_column(cell, title) for title, cell in cells[1:]) else []
+    under = [[title for title in head if _same_column(cell, title)] for cell in row]
+    titles = [found[0] for found in under if len(found) == 1]
+    if len(row) < 2 or len(titles) < len(row) or titles[0] is not head[0] or len(set(map(id, titles))) < len(row):
+        return []
+    return list(zip(titles, row, strict=True))
 
 
 def _table(rows: Sequence[Sequence[WrittenLine]]) -> Iterator[Unit]:
     head = rows[0]
     yield _joined(head)
     for row in rows[1:]:
-        told = ", ".join(f"{title.text} {cell.text}" for title, cell in zip(head, row, strict=True))
+        told = ", ".join(f"{title.text} {cell.text}" for title, cell in _headed(row, head))
         yield Unit(" ".join(cell.text for cell in row), told, _around(row))
 
 

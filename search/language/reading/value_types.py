@@ -123,6 +123,18 @@ _GREETINGS = frozenset(
 )
 _TAKES = re.compile(r"\bin what time\b|\b(?:need|take|last)(?:s|ed)?\b|\btook\b")
 _PHONE = re.compile(r"\+\d[\d /-]{7,}|\btel\b\.?:? ?[\d /-]{7,}")
+# Numbers that are no telephone's: with a word for what they number right before them, among letters, an account's.
+_NO_PHONE = re.compile(
+    r"\b(?:order|invoice|booking|customer|reference|tracking|serial|account|contract|policy|ticket|member|card|case|article"
+    r"|part|tax|vat|licen[cs]e|registration|room|row|seat)(?: (?:no|nr|number|id|code))?\b[.:# ]*\d[\d /.-]*"
+    r"|\b[a-z]{2}\d{2}(?: ?\w{4}){2,}|\b(?:[a-z]+\d|\d+[a-z])\w*"
+)
+_REACHED = re.compile(r"\b(?:call|ring|phone|reach|contact|help|ask)\b")
+_JOURNEY = re.compile(
+    r"\b(?:flight|plane|train|bus|ferry|tram|coach)\b.*"
+    r"\b(?:lands?|leaves?|departs?|arrives?|takes? off|boards?|boarding)\b"
+)
+_DAY_ALONE = re.compile(r"^\W*(?:date|day)\b")
 _REASON = re.compile(
     r"\b(?:because|since|due|so|as|for|reason|caused?|owing|thanks|to|order|weil|denn|wegen|grund|car|parce|cause|porque|debido"
     r"|easier|better)\b|:"
@@ -165,6 +177,9 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
         case ValueType.DATE:
             return bool(_DATE.search(text))
         case ValueType.WHEN:
+            # A train leaves at a time: what only gives the ticket its date does not say it.
+            if _DAY_ALONE.search(text) and _JOURNEY.search(plain(in_english(question))):
+                return bool(_TIME.search(text))
             return any(rule.search(text) for rule in (_TIME, _DATE, _WHEN))
         case ValueType.DURATION:
             # "How long is it open?" is answered by when it closes; how long somebody needs for something is not.
@@ -183,7 +198,8 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
             # "Date 26/06/2027": what stands alone beside a number is its label, and no name.
             labelled = re.search(r"\d", text) and len(re.findall(r"[a-z]{2,}", text)) <= 1
             named = frozenset() if labelled else names(f"x {words}") - set(tokens(question)) - _GREETINGS
-            return bool(named) or bool(_PERSON.search(text)) or _digits(_DATE.sub(" ", text)) >= _PHONE_DIGITS
+            reached = bool(_REACHED.search(plain(in_english(question))))
+            return bool(named) or bool(_PERSON.search(text)) or (reached and _rings(text))
         case ValueType.PLACE:
             named = names(f"x {words}") - set(tokens(question))
             return bool(named) or bool(numbers(words)) or bool(_PLACE.search(text))
@@ -192,7 +208,7 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
         case ValueType.COLOUR:
             return bool(_COLOUR.search(text))
         case ValueType.PHONE:
-            return _digits(_DATE.sub(" ", text)) >= _PHONE_DIGITS
+            return _rings(text)
         case ValueType.EMAIL:
             return "@" in words
     return True
@@ -210,5 +226,8 @@ def _counts(text: str, question: str) -> bool:
     return bool(re.search(r"\b(?:a|an|one|no|none|both|twice|once)\b", text))
 
 
-def _digits(words: str) -> int:
-    return sum(letter.isdigit() for letter in words)
+def _rings(text: str) -> bool:
+    """Is there a telephone number in the text, in lower case?"""
+    for rule in (_DATE, _TIME, _PRICED, _AMOUNT, _NO_PHONE):
+        text = rule.sub(" ", text)
+    return sum(letter.isdigit() for letter in text) >= _PHONE_DIGITS

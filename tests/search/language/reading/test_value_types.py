@@ -99,6 +99,17 @@ def test_what_the_question_says_itself_is_no_answer() -> None:
         ("In what time did Anna run the marathon?", "Date 2022-02-16", False),
         ("In what time did Anna run the marathon?", "Four hours and ten minutes", True),
         ("How long is the offer valid?", "until 12 May", True),
+        ("What is the phone number of the shop?", "Order number 84730912", False),
+        ("What is the phone number of the shop?", "IBAN CH20 4501 3477 2231", False),
+        ("What is the phone number of the shop?", "Open 09:00 to 12:30, 13:30 to 18:00", False),
+        ("What is the phone number of the shop?", "Customer service 044 123 45 67", True),
+        ("What is the phone number of the shop?", "+41 44 123 45 67", True),
+        ("Whom do I ask for help with the order?", "+41 44 123 45 67", True),
+        ("Who wrote the letter?", "+41 44 123 45 67", False),
+        ("When does the flight to Milan land?", "Date 12 May 2025", False),
+        ("When does the flight to Milan land?", "Arrival 12 May 2025, 10:40", True),
+        ("When does the flight to Milan land?", "Lands on Sunday evening", True),
+        ("When is the concert?", "Date 12 May 2025", True),
     ],
 )
 def test_a_value_of_another_kind_does_not_answer(question: str, words: str, may: bool) -> None:
