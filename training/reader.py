@@ -31,7 +31,7 @@ from training.reading import templates
 from training.reading.captions import read_captions
 from training.reading.forms import read_attributes
 from training.reading.lessons import Lesson, Teacher
-from training.reading.vocabulary import FOLDER, Vocabulary, read_words
+from training.reading.vocabulary import FOLDER, Vocabulary, read_words, taught_words
 
 RANK = 32
 BATCH = 32
@@ -39,6 +39,7 @@ CAPTIONS = 60_000
 BUCKET = 16  # batches sorted by length together, so that little is padded
 RATE = 6e-4
 WARM = 30  # steps
+DECLINED = 0.9  # share of what is nowhere
 HELD_OUT = ("validation_documents.toml", "validation_statements.toml")
 
 
@@ -68,17 +69,28 @@ def most(lessons: Sequence[Lesson]) -> int:
 
 @torch.no_grad()
 def measure(network: ReaderNetwork, lessons: Sequence[Lesson], tokenizer: Tokenizer) -> dict[str, float]:
-    """Shares: answered rightly and wrongly of what is answered somewhere, declined of what is not."""
+    """Shares: answered rightly and wrongly of what is answered somewhere, declined of what is not.
+
+    `certain`: rightly where the best statement leads "nowhere" by as much as declines DECLINED of what is nowhere.
+    """
     right = wrong = answerable = declined = nowhere = 0
+    leads: list[Tensor] = []
+    best: list[Tensor] = []
     for inputs, wanted in batches(lessons, tokenizer):
-        chosen = network(*inputs, most(lessons)).argmax(1)
+        scores = network(*inputs, most(lessons))
+        chosen = scores.argmax(1)
+        leads.append(scores[:, 1:].amax(1) - scores[:, 0])
+        best.append(torch.where(wanted > 0, (scores[:, 1:].argmax(1) + 1 == wanted).long(), -1))
         there = wanted > 0
         answerable += int(there.sum())
         right += int(((chosen == wanted) & there).sum())
         wrong += int(((chosen != wanted) & (chosen > 0) & there).sum())
         nowhere += int((~there).sum())
         declined += int(((chosen == 0) & ~there).sum())
+    lead, hit = torch.cat(leads), torch.cat(best)
+    least = torch.quantile(lead[hit < 0], DECLINED)
     return {
+        "certain": int(((hit == 1) & (lead > least)).sum()) / max(1, answerable),
         "right": right / max(1, answerable),
         "wrong": wrong / max(1, answerable),
         "declined": declined / max(1, nowhere),
@@ -92,9 +104,10 @@ def train(
     tokenizer: Tokenizer,
     minutes: float,
     output: Path,
+    rate: float = RATE,
 ) -> None:
     """Lessons until the time is over; the rate falls with it. Writes what is learnt so far every few minutes."""
-    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
     began = told = time.monotonic()
     step, losses = 0, []
     while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
@@ -102,7 +115,7 @@ def train(
         for inputs, wanted in batches(lessons, tokenizer):
             share = min(1.0, (time.monotonic() - began) / (60 * minutes))
             for group in optimiser.param_groups:
-                group["lr"] = RATE * min(1.0, (step + 1) / WARM) * (0.5 + 0.5 * float(np.cos(np.pi * share)))
+                group["lr"] = rate * min(1.0, (step + 1) / WARM) * (0.5 + 0.5 * float(np.cos(np.pi * share)))
             with autocast():
                 scores = network(*inputs, most(lessons)).float()
             loss = functional.cross_entropy(scores, wanted)
@@ -114,7 +127,7 @@ def train(
             losses.append(loss.item())
             if share >= 1:
                 break
-        if time.monotonic() - told > 240 or share >= 1:
+        if time.monotonic() - told > 150 or share >= 1:
             told = time.monotonic()
             figures = " ".join(f"{name} {value:.3f}" for name, value in measure(network, held, tokenizer).items())
             save_file(adapters(network), output)
@@ -150,6 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=18.0)
     parser.add_argument("--start", type=Path, help="adapters to go on from")
+    parser.add_argument("--rate", type=float, default=RATE, help="of the optimiser, at its highest")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -158,9 +172,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tokenizer = Tokenizer.from_file(str(MINILM_TOKENIZER.find()))
     tokenizer.no_padding()
     captions = read_captions(options.data / "text" / "captions.txt.gz", CAPTIONS, random)
-    learnt = [templates.read_templates(file()) for file in (templates.documents_file, templates.statements_file)]
+    files = zip((templates.documents_file(), templates.statements_file()), templates.more_files(), strict=True)
+    learnt = [templates.read_templates(*both) for both in files]
     unseen = [templates.read_templates(FOLDER / name) for name in HELD_OUT]
-    words = read_words()
+    words = taught_words()
     teacher = Teacher(learnt[0], learnt[1], Vocabulary(words, random), captions, random, read_attributes())
     examiner = np.random.default_rng(1)
     more = read_words(FOLDER / "words.toml", FOLDER / "validation_words.toml")
@@ -168,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     network = ReaderNetwork(load_file(MINILM.find()), RANK)
     if options.start:
         resume(network, options.start)
-    train(network, teacher, held, tokenizer, options.minutes, options.output)
+    train(network, teacher, held, tokenizer, options.minutes, options.output, options.rate)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from training.reading import forms, near_misses, templates
 from training.reading.forms import make_form
 from training.reading.lessons import NOWHERE, Teacher
 from training.reading.templates import make_document, make_spoken
-from training.reading.vocabulary import FOLDER, Vocabulary, read_words
+from training.reading.vocabulary import FOLDER, Vocabulary, taught_words
 
 HELD_OUT = (
     FOLDER / "validation_documents.toml",
@@ -20,7 +20,7 @@ HELD_OUT = (
 
 
 def vocabulary(seed: int = 0) -> Vocabulary:
-    return Vocabulary(read_words(), np.random.default_rng(seed))
+    return Vocabulary(taught_words(), np.random.default_rng(seed))
 
 
 def test_a_form_lacks_the_rows_that_it_is_asked_about_in_vain() -> None:
@@ -44,6 +44,39 @@ def test_forms_teach_nothing_of_the_kinds_of_pages_that_are_kept_for_choosing_an
     taught = {question for row in rows for question in row[1:]}
     taught |= {label.lower() for row in rows for label in row[0].split("|")}
     assert not taught & kept
+
+
+def test_no_kind_of_page_or_memo_is_both_taught_and_kept() -> None:
+    kept = [*HELD_OUT, *(file.with_name(file.name.replace("documents", "statements")) for file in HELD_OUT)]
+    assert not set(templates.read_templates(*templates.more_files())) & set(templates.read_templates(*kept))
+    assert not _texts(*templates.more_files()) & _texts(*kept)
+
+
+def _texts(*files: Path) -> set[str]:
+    """Labels, sentences and questions of all templates."""
+    texts: set[str] = set()
+    for template in templates.read_templates(*files).values():
+        texts |= {*template.get("absent", ()), *template.get("say", ())}
+        for label, _, *questions in template.get("rows", ()):
+            texts |= {*(form.lower() for form in label.split("|") if form), *questions}
+        for asked in template.get("ask", ()):
+            texts |= {asked} if isinstance(asked, str) else set(asked)
+    return texts
+
+
+def test_every_page_and_memo_that_is_taught_can_be_filled() -> None:
+    words = vocabulary()
+    documents, statements = (templates.read_templates(file) for file in templates.more_files())
+    for name, template in documents.items():
+        document = make_document(name, template, words)
+        filled = [document.title, *document.about, *(cell for row in document.rows for cell in row)]
+        filled += [asked.text for asked in document.asked]
+        assert not any(mark in text for text in filled for mark in "{}<>"), name
+        assert all(asked.answer in document.rows[asked.row] for asked in document.asked)
+    for name in statements:
+        memo = make_spoken([name], statements, words, words.random)
+        assert memo.asked
+        assert all(asked.answer.lower() in memo.sentences[asked.row].lower() for asked in memo.asked), name
 
 
 def test_another_key_of_a_table_is_none_of_its_own() -> None:
@@ -70,7 +103,7 @@ def test_lessons_of_all_kinds_have_their_answer_among_the_statements_or_nowhere(
     random = np.random.default_rng(1)
     learnt = [templates.read_templates(file()) for file in (templates.documents_file, templates.statements_file)]
     captions = [f"a {animal} on the grass ." for animal in ("dog", "cat", "horse", "bird", "cow", "goat", "fox")]
-    words = Vocabulary(read_words(), random)
+    words = Vocabulary(taught_words(), random)
     teacher = Teacher(learnt[0], learnt[1], words, captions, random, forms.read_attributes())
     lessons = teacher.lessons(300)
     nowhere = sum(lesson.right == NOWHERE for lesson in lessons) / len(lessons)

@@ -25,6 +25,27 @@ _JITTER = 0.15  # of a line's height: recognised boxes are not exact
 _CAPITALS_LOST = 0.15  # share of the lessons without capitals, as careless people write
 _CAPTIONS_TOGETHER = 6
 _FOREIGN = 0.2  # share of the pages that are asked about in other languages
+_WITH_BUTTONS = 0.3  # share of the pages
+_BUTTONS = (
+    "Back",
+    "Edit",
+    "Share",
+    "Save as PDF",
+    "Add to calendar",
+    "Show more",
+    "Terms and conditions apply.",
+    "Thank you for your visit!",
+    "Need help? Contact us",
+    "Page 1 of 2",
+    "Print this page",
+    "Please keep this document.",
+    "Cancel",
+    "All rights reserved",
+    "See you soon!",
+    "www.example.com",
+    "Scan the code at the entrance",
+    "Made with care",
+)
 _MENTIONED = (
     "What did she say about the {}?",
     "What is said about the {}?",
@@ -64,7 +85,7 @@ class Teacher:
         """At least `count`, in no order."""
         made: list[Lesson] = []
         makers = [self._of_document, self._of_form, self._of_memo, self._of_chat, self._of_captions]
-        shares = (0.3, 0.2, 0.23, 0.12, 0.15) if self._attributes else (0.45, 0, 0.26, 0.13, 0.16)
+        shares = (0.36, 0.24, 0.22, 0.08, 0.1) if self._attributes else (0.45, 0, 0.26, 0.13, 0.16)
         while len(made) < count:
             make = makers[self._random.choice(len(makers), p=shares)]
             made += [self._careless(lesson) for lesson in make()]
@@ -114,9 +135,9 @@ class Teacher:
     def _asked(
         self, own: Sequence[Asked], strange: Sequence[Asked], statements: Sequence[str], title: str = ""
     ) -> Iterator[Lesson]:
-        """Three questions that the page answers, two that it no longer does, and two that another page answers."""
+        """Four questions that the page answers, two that it no longer does, and one that another page answers."""
         own, strange = self._in_a_language(own), self._in_a_language(strange)
-        for asked in self._some(own, 3):
+        for asked in self._some(own, 4):
             held = [i for i, text in enumerate(statements) if asked.answer in text]
             if len(held) == 1:
                 yield Lesson(asked.text, tuple(statements), held[0])
@@ -125,7 +146,7 @@ class Teacher:
             if len(left) > 1:
                 yield Lesson(asked.text, left, NOWHERE)
         told = " ".join(statements)
-        for asked in self._some(strange, 2):
+        for asked in self._some(strange, 1):
             # The other page may be called the same: then its question is answered here, too.
             same = asked.answer in told or any(asked.text == mine.text for mine in own)
             if not same and (not title or _names(asked.text) - _names(told)):
@@ -167,7 +188,15 @@ class Teacher:
             left, top, right, bottom = layouts.box_of(line, page)
             off = self._random.uniform(-_JITTER, _JITTER, 2) * (bottom - top)
             lines.append(WrittenLine(line.text, (left, float(top + off[0]), right, float(bottom + off[1]))))
+        if self._random.random() < _WITH_BUTTONS:
+            lines += self._buttons(max(line.box[3] for line in lines))
         return [unit.reading for unit in units(lines)]
+
+    def _buttons(self, bottom: float) -> Iterator[WrittenLine]:
+        """What stands below the words of most screenshots, and answers nothing."""
+        for number, text in enumerate(self._some(_BUTTONS, int(self._random.integers(1, 4)))):
+            top = bottom + 0.08 * (number + 1)
+            yield WrittenLine(text, (0.1, top, 0.1 + 0.012 * len(text), top + 0.025))
 
     def _some(self, things: Sequence[Any], most: int) -> list[Any]:
         return [things[i] for i in self._random.permutation(len(things))[:most]]

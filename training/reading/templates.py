@@ -1,6 +1,6 @@
 """From templates to what a source says and what is asked about it, before anything is drawn or spoken.
 
-Knows documents.toml and statements.toml; knows no layout, no model and no library.
+Knows documents.toml, statements.toml and what adds to them; knows no layout, no model and no library.
 """
 
 from __future__ import annotations
@@ -58,12 +58,17 @@ def read_templates(*files: Path) -> dict[str, dict[str, Any]]:
 
 
 def documents_file() -> Path:
-    """The pages that the reader may learn from."""
+    """The pages that the reader may learn from, and that libraries to measure with are drawn from as well."""
     return FOLDER / "documents.toml"
 
 
+def more_files() -> tuple[Path, Path]:
+    """Further pages and sentences, for training alone: libraries to measure with keep their share of unseen kinds."""
+    return FOLDER / "more_documents.toml", FOLDER / "more_statements.toml"
+
+
 def statements_file() -> Path:
-    """The sentences that the reader may learn from."""
+    """The sentences that the reader may learn from; as `documents_file`."""
     return FOLDER / "statements.toml"
 
 
@@ -105,6 +110,8 @@ def _table(
         for cell, questions in zip(cells, template["ask"], strict=True):
             for question in questions:
                 key = template["columns"][0].strip("<>")
+                if "{about}" in question:
+                    question = question.replace("{about}", words.choose("|".join(template["about"])))
                 asked.append(_asked(question, words, {**slots, "key": cells[0], key: cells[0]}, cell, len(rows), key))
         rows.append(cells)
     return tuple(rows), asked

@@ -1,6 +1,6 @@
 """Words and values that fill templates: {slots} are drawn once for a source, <slots> anew at each place.
 
-Knows words.toml and how prices, times and dates are written; knows no page and no question.
+Knows words.toml, more_words.toml and how prices, times and dates are written; knows no page and no question.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ _ORDINALS = [
 ]
 _SPOKEN = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _LANGUAGES = ("_de", "_fr", "_es")
+
+
+def taught_words() -> dict[str, list[str]]:
+    """All words that the reader learns with."""
+    return read_words(FOLDER / "words.toml", FOLDER / "more_words.toml")
 
 
 def read_words(*files: Path) -> dict[str, list[str]]:
@@ -207,4 +212,6 @@ _VALUES: Mapping[str, Callable[[Vocabulary], str]] = {
     "score": lambda words: f"{words.random.integers(3, 9)} to {words.random.integers(0, 3)}",
     "n1": lambda words: str(words.random.integers(2, 10)),
     "n2": lambda words: str(words.random.integers(11, 60)),
+    "n3": lambda words: str(words.random.integers(100, 1000)),
+    "n4": lambda words: str(words.random.integers(1000, 10000)),
 }
