@@ -38,7 +38,7 @@ def captions(model: MultimodalModel, soft: Float32Array, references: Sequence[Se
     scores: dict[str, Any] = {"photos": len(soft)}
     for name, beams in (("greedy", Beams(width=1)), ("beams", Beams())):
         began = time.process_time()
-        written = [said.words for said in model.captions(soft, beams)]
+        written = [said.words for said in model.captions(soft, [beams])]
         seconds = (time.process_time() - began) / len(written)
         blue = bleu(written, references)
         scores[name] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Self
 
 from indexer.decoding.decoder import DecoderPool
+from indexer.ingest.caption_choice import CaptionChooser
 from indexer.ingest.embedder import Spaces
 from indexer.ingest.open_spaces import OpenSpaces
 from indexer.ingest.worker import Worker
@@ -21,6 +22,7 @@ from search.language.backends import open_language_model
 from search.multimodal.vision import open_vision
 from search.runtime import tracing
 from search.settings import Settings
+from search.spaces.space import Space
 
 
 class Indexer:
@@ -56,6 +58,7 @@ class Indexer:
             self._makers.factories,
             reading=self._makers.reading,
             describer=self._vision,
+            choose=CaptionChooser(self._database, self._active_space),
             concurrency=self._decoders.size,
             interrupt=self._decoders.interrupt,
         )
@@ -66,6 +69,9 @@ class Indexer:
         Raises SpaceError when the active one can't be opened as what it was; others are left out, with a warning.
         """
         return self._open_spaces.of(self._database.patiently(self._records))
+
+    def _active_space(self) -> tuple[int, Space]:
+        return self._open_spaces.active(self._database.patiently(self._records))
 
     def _records(self) -> list[SpaceRecord]:
         with self._database.read() as connection:

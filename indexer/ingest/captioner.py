@@ -1,13 +1,14 @@
 """Captions of images that are searchable already, made by a worker that has nothing better to do.
 
 The second visit after the one that reads text. Claims a few images, decodes them, asks the vision model once
-for all of them, and writes what it says. Knows the catalogue and the vision model by what it asks of them.
+for all of them, and writes which of its sentences was chosen. Knows the catalogue, and the vision model and who chooses
+by what it asks of them.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Protocol
 
@@ -37,8 +38,16 @@ class Describer(Protocol):
     def image_input(self) -> ImageInput:
         """How it wants pictures."""
 
-    def captions(self, pictures: Sequence[Picture]) -> list[str]:
-        """A sentence of each."""
+    def captions(self, pictures: Sequence[Picture]) -> list[list[str]]:
+        """Sentences that may describe each, at least one, the one to trust unseen first."""
+
+
+Choose = Callable[[Mapping[int, Sequence[str]]], Mapping[int, str]]  # one of the sentences, by asset id
+
+
+def likeliest(sentences: Mapping[int, Sequence[str]]) -> dict[int, str]:
+    """The first of each: the choice where no space can compare."""
+    return {asset_id: texts[0] for asset_id, texts in sentences.items()}
 
 
 class Captioner:
@@ -50,12 +59,14 @@ class Captioner:
         database: Database,
         describer: Describer,
         decode: Callable[[DecodeRequest], Items],
+        choose: Choose,
         owner: str,
     ) -> None:
         self._settings = settings
         self._database = database
         self._describer = describer
         self._decode = decode
+        self._choose = choose
         self._owner = owner
         self._places = Places(database, settings)
 
@@ -75,7 +86,8 @@ class Captioner:
                 del captions[asset.id]
                 self._later(asset, error)
         if pictures:
-            captions |= dict(zip(pictures, self._describer.captions(list(pictures.values())), strict=True))
+            likely = self._describer.captions(list(pictures.values()))
+            captions |= self._choose(dict(zip(pictures, likely, strict=True)))
         with self._database.write() as connection:
             write_captions(connection, queue.claims_of(claimed), captions)
         return len(claimed)

@@ -42,6 +42,14 @@ class OpenSpaces:
                     self._open(record)
             return dict(self._opened)
 
+    def active(self, records: Sequence[SpaceRecord]) -> tuple[int, Space]:
+        """Id and space of the active one of these records. Raises SpaceError."""
+        self.of(records)
+        for record in records:
+            if record.state == SpaceState.ACTIVE:
+                return record.id, self._opened[record.id]
+        raise SpaceError("no space is active: medley spaces list")
+
     def _open(self, record: SpaceRecord) -> None:
         try:
             space = self._open_space(record)

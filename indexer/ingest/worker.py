@@ -20,7 +20,7 @@ from typing import Protocol, Self
 
 from indexer.decoding.decoder import Items
 from indexer.decoding.items import DecodeRequest
-from indexer.ingest.captioner import Captioner, Describer
+from indexer.ingest.captioner import Captioner, Choose, Describer, likeliest
 from indexer.ingest.embedder import Spaces
 from indexer.ingest.intake import Intake, NotHere
 from indexer.ingest.ledger import CatalogueLedger
@@ -111,6 +111,7 @@ class Worker:
         *,
         reading: Sequence[MakerFactory] = (),
         describer: Describer | None = None,
+        choose: Choose = likeliest,
         concurrency: int | None = None,
         interrupt: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
@@ -118,8 +119,8 @@ class Worker:
         """A worker whose stages run in this process.
 
         `makers` make every segment but text in images, which `reading` makes on a second visit. `describer` captions
-        images once nothing else is to be done. `interrupt` ends running calls of `decode`, so that a stop need not
-        wait for a film.
+        images once nothing else is to be done, and `choose` says which of its sentences is kept. `interrupt` ends
+        running calls of `decode`, so that a stop need not wait for a film.
         """
         threads = concurrency or settings.decode_processes or os.cpu_count() or 1
 
@@ -132,7 +133,7 @@ class Worker:
 
         worker = cls(settings, database, pipeline)
         if describer is not None:
-            worker._captioner = Captioner(settings, database, describer, decode, worker.owner)
+            worker._captioner = Captioner(settings, database, describer, decode, choose, worker.owner)
         return worker
 
     def run(self, stop: threading.Event, until_idle: bool = False, listener: ProgressListener | None = None) -> Tally:

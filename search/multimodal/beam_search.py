@@ -1,4 +1,4 @@
-"""Beam search: the likeliest short text after soft tokens and a prompt.
+"""Beam search: the likeliest short texts after soft tokens and a prompt.
 
 Knows the split decoder; knows neither pictures nor tokenizers.
 """
@@ -30,8 +30,11 @@ class Written:
     log_probability: float
 
 
-def search(decoder: SplitDecoder, soft: Tensor, prompt: Tensor, end: int, beams: Beams) -> list[Written]:
-    """The best text for each of `soft (n, tokens, width)` after the ids `prompt (length,)`; `end` closes a text."""
+def search(decoder: SplitDecoder, soft: Tensor, prompt: Tensor, end: int, beams: Beams) -> list[list[Written]]:
+    """For each of `soft (n, tokens, width)`, `beams.width` texts after the ids `prompt (length,)`, the best first.
+
+    `end` closes a text.
+    """
     count, width = len(soft), beams.width
     read, states = decoder.read(decoder.begin(soft), prompt.expand(count, -1))
     steps = decoder.logits(states[:, -1]).log_softmax(-1)
@@ -56,6 +59,8 @@ def search(decoder: SplitDecoder, soft: Tensor, prompt: Tensor, end: int, beams:
         texts = torch.cat([texts[origin], (flat % steps.shape[1]).view(-1, 1)], dim=1)
         scores, read = scores.reshape(-1), read.take(origin)
     lengths = (texts != stop).sum(1) + 1
-    ranked = (scores / lengths**beams.length_power).view(count, width).argmax(1)
-    best = (first[:, 0] + ranked).tolist()
-    return [Written(tuple(w for w in texts[row].tolist() if w != stop), float(scores[row])) for row in best]
+    ranked = (scores / lengths**beams.length_power).view(count, width).argsort(1, descending=True)
+    return [
+        [Written(tuple(w for w in texts[row].tolist() if w != stop), float(scores[row])) for row in rows]
+        for rows in (first + ranked).tolist()
+    ]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
+from search.arrays import FloatArray
 from search.errors import SpaceError
 from search.multimodal.adapter import Adapter, adapter_path
 from search.runtime.lazy import Lazy
@@ -58,31 +59,37 @@ class Vision:
         with self._encoder.use() as encoder:
             return encoder.image_input
 
-    def captions(self, pictures: Sequence[Picture]) -> list[str]:
-        """A sentence of each, as people caption photographs. Raises LanguageModelError, SpaceError."""
-        return [said.words for said in self._ask(pictures, None)]
+    def captions(self, pictures: Sequence[Picture]) -> list[list[str]]:
+        """Sentences that are likely for each, as people caption photographs, the one to trust unseen first.
+
+        Which of them fits the picture best is for a space to say. Raises LanguageModelError, SpaceError.
+        """
+        if not pictures:
+            return []
+        maps = self._maps(pictures)
+        with self._model.adapted(self._adapter) as model:
+            return [[said.words for said in likely] for likely in model.captions(model.soft_tokens(maps))]
 
     def answers(self, question: str, pictures: Sequence[Picture]) -> list[Impression]:
         """A few words about each, and how sure the model is of them. Raises as `captions`."""
-        return self._ask(pictures, question)
+        if not pictures:
+            return []
+        maps = self._maps(pictures)
+        with self._model.adapted(self._adapter) as model:
+            return model.answers(question, model.soft_tokens(maps))
 
     def release(self) -> None:
         """Release the encoder; the language model is its owner's."""
         self._encoder.release()
 
-    def _ask(self, pictures: Sequence[Picture], question: str | None) -> list[Impression]:
-        if not pictures:
-            return []
+    def _maps(self, pictures: Sequence[Picture]) -> FloatArray:
         with self._encoder.use() as encoder:
             if encoder.identity != self._adapter.record.encoder:
                 raise SpaceError(
                     f"the multimodal adapter was trained for the image encoder {self._adapter.record.encoder}, "
                     f"and this is {encoder.identity}: train one with training/multimodal.py"
                 )
-            maps = encoder.maps(pictures)
-        with self._model.adapted(self._adapter) as model:
-            soft = model.soft_tokens(maps)
-            return model.captions(soft) if question is None else model.answers(question, soft)
+            return encoder.maps(pictures)
 
 
 def open_vision(model: object, settings: Settings) -> Vision | None:

@@ -12,7 +12,8 @@ from support.library import Library
 
 from indexer.decoding.decoder import DecoderPool, Items
 from indexer.decoding.items import DecodeRequest
-from indexer.ingest.captioner import Captioner
+from indexer.ingest.caption_choice import CaptionChooser
+from indexer.ingest.captioner import Captioner, likeliest
 from indexer.ingest.worker import Worker
 from search.catalog.database import Database
 from search.errors import LanguageModelError, MachineError, TransientMediaError
@@ -29,12 +30,14 @@ class ColourDescriber:
         self.asked: list[int] = []
         self._problem = problem
 
-    def captions(self, pictures: Sequence[Picture]) -> list[str]:
+    def captions(self, pictures: Sequence[Picture]) -> list[list[str]]:
         self.asked.append(len(pictures))
         if self._problem:
             raise self._problem
         assert all(picture.shape == (32, 32, 3) for picture in pictures)
-        return [f"All {('red', 'green', 'blue')[int(picture.mean((0, 1)).argmax())]}." for picture in pictures]
+        return [
+            [f"All {('red', 'green', 'blue')[int(picture.mean((0, 1)).argmax())]}.", "A wall."] for picture in pictures
+        ]
 
 
 @pytest.fixture
@@ -106,7 +109,27 @@ def test_what_the_machine_lacks_takes_no_image_its_caption(
         yield
 
     describer = ColourDescriber()
-    assert Captioner(library.settings, library.database, describer, decode, "someone").caption_some() == 1
+    assert Captioner(library.settings, library.database, describer, decode, likeliest, "someone").caption_some() == 1
     (asset,) = library.all().values()
     assert (asset.status, asset.caption, asset.attempts) == ("indexed", None, attempts)
     assert describer.asked == []
+
+
+def test_of_several_sentences_the_one_nearest_to_the_picture_in_the_space_is_kept(library: Library) -> None:
+    for colour in ("red", "blue"):
+        Image.new("RGB", (64, 48), colour).save(library.root / f"{colour}.png")
+    library.index()
+    by_name = {name: asset.id for name, asset in library.all().items()}
+    choose = CaptionChooser(library.database, lambda: (library.space_id, library.space))
+    sentences = ["green", "blue", "red"]
+    chosen = choose(dict.fromkeys(by_name.values(), sentences))
+    assert chosen == {by_name[b"red.png"]: "red", by_name[b"blue.png"]: "blue"}
+
+
+def test_without_a_vector_of_the_picture_the_first_sentence_is_kept(library: Library) -> None:
+    Image.new("RGB", (64, 48), "red").save(library.root / "one.png")
+    library.index()
+    (asset,) = library.all().values()
+    choose = CaptionChooser(library.database, lambda: (library.space_id + 1, library.space))
+    assert choose({asset.id: ["green", "red"], asset.id + 1: ["blue"]}) == {asset.id: "green", asset.id + 1: "blue"}
+    assert choose({}) == {}

@@ -120,8 +120,8 @@ def test_one_beam_writes_what_the_likeliest_token_is_each_time(network: Any) -> 
     held = adapter(network)
     model = MultimodalModel.build(network, Letters(), held)
     soft = model.soft_tokens(maps(2))
-    written = model.captions(soft, Beams(width=1, tokens=6))
-    for said, tokens in zip(written, soft, strict=True):
+    written = model.captions(soft, [Beams(width=1, tokens=6)])
+    for (said,), tokens in zip(written, soft, strict=True):
         ids = Letters()(held.record.caption).input_ids
         expected: list[int] = []
         while len(expected) < 6 and (best := int(by_hand(network, held, tokens, ids + expected)[-1].argmax())) != END:
@@ -133,8 +133,22 @@ def test_one_beam_writes_what_the_likeliest_token_is_each_time(network: Any) -> 
 def test_more_beams_find_no_less_likely_text(network: Any) -> None:
     model = MultimodalModel.build(network, Letters(), adapter(network))
     soft = model.soft_tokens(maps(4))
-    narrow, wide = (model.captions(soft, Beams(width=width, tokens=8, length_power=1.0)) for width in (1, 6))
-    assert np.mean([caption.per_token for caption in wide]) >= np.mean([caption.per_token for caption in narrow])
+    narrow, wide = (model.captions(soft, [Beams(width=width, tokens=8, length_power=1.0)]) for width in (1, 6))
+    best, only = ([likely[0].per_token for likely in found] for found in (wide, narrow))
+    assert np.mean(best) >= np.mean(only)
+    for likely in wide:
+        assert len(likely) == 6  # all are different texts, the best first
+        assert [said.per_token for said in likely] == sorted((said.per_token for said in likely), reverse=True)
+
+
+@torch.inference_mode()
+def test_captions_of_several_searches_stand_in_their_order_each_text_once(network: Any) -> None:
+    model = MultimodalModel.build(network, Letters(), adapter(network))
+    soft = model.soft_tokens(maps(2))
+    one, three = Beams(width=1, tokens=6), Beams(width=3, tokens=6)
+    both, first, second = (model.captions(soft, searches) for searches in ([one, three], [one], [three]))
+    for likely, narrow, wide in zip(both, first, second, strict=True):
+        assert [said.words for said in likely] == list(dict.fromkeys(said.words for said in (*narrow, *wide)))
 
 
 def test_the_language_model_itself_stays_as_it_was(network: Any) -> None:

@@ -1,0 +1,53 @@
+"""Which of several sentences describes a picture best? The space that the library is searched with says.
+
+A language model writes sentences that are likely; the space was trained to tell whether words and a picture belong
+together, and has the picture's vector already. Knows the catalogue's vectors and spaces; knows no language model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from indexer.ingest.captioner import likeliest
+from search.catalog.database import Database
+from search.catalog.embeddings import vectors_of
+from search.catalog.segments import segments_of_assets
+from search.signals import Signal
+from search.spaces.space import Space
+
+
+class CaptionChooser:
+    """Chooses by the active space. Thread-safe."""
+
+    def __init__(self, database: Database, active: Callable[[], tuple[int, Space]]) -> None:
+        """`active`: id and space that the library is searched with; may raise SpaceError."""
+        self._database = database
+        self._active = active
+
+    def __call__(self, sentences: Mapping[int, Sequence[str]]) -> dict[int, str]:
+        """By asset id, the sentence nearest to the asset's picture; the first where the space has no vector of it.
+
+        Raises SpaceError, CatalogError.
+        """
+        space_id, space = self._active()
+        pictures = self._pictures(space_id, list(sentences))
+        compared = {asset_id: texts for asset_id, texts in sentences.items() if asset_id in pictures}
+        chosen = likeliest(sentences)
+        if compared and Signal.IMAGE in space.dimensions:
+            texts = [text for of_one in compared.values() for text in of_one]
+            vectors = iter(space.embed_query_text(texts)[Signal.IMAGE])
+            for asset_id, of_one in compared.items():
+                fits = [float(next(vectors) @ pictures[asset_id]) for _ in of_one]
+                chosen[asset_id] = of_one[int(np.argmax(fits))]
+        return chosen
+
+    def _pictures(self, space_id: int, asset_ids: Sequence[int]) -> dict[int, np.ndarray]:
+        """`(d,) float32` of the first picture of each asset that has one in the space."""
+        with self._database.read() as connection:
+            found = [s for s in segments_of_assets(connection, asset_ids) if s.signal == Signal.IMAGE]
+            first = {segment.asset_id: segment.id for segment in reversed(found)}
+            ids, vectors = vectors_of(connection, space_id, first.values())
+        held = dict(zip(ids.tolist(), vectors.astype(np.float32), strict=True))
+        return {asset_id: held[segment_id] for asset_id, segment_id in first.items() if segment_id in held}
