@@ -2,10 +2,11 @@
 
     python -m benchmarks.multimodal --data ../data --home work/home --part test
 
-Captions of Flickr8k's photos by CIDEr-D and BLEU against five human ones; the first human caption of a photo among
-those of 100, by likelihood over typical photos (chance 1 %); visual7w's true answer among four to questions with the
-same first word (chance 25 %), drawn as benchmarks/soft_tokens.py draws them. `--ablate` gives every photo another
-one's tokens: what remains is what the model says without looking.
+Captions of Flickr8k's photos by CIDEr-D and BLEU against five human ones, word by word, by twelve beams, and as
+indexing chooses among all of them, by the starter's space; the first human caption of a photo among those of 100, by
+likelihood over typical photos (chance 1 %); visual7w's true answer among four to questions with the same first word
+(chance 25 %), drawn as benchmarks/soft_tokens.py draws them. `--ablate` gives every photo another one's tokens: what
+remains is what the model says without looking.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +23,36 @@ from PIL import Image
 
 from benchmarks.caption_metrics import bleu, cider
 from benchmarks.soft_tokens import CHOICES
+from indexer.ingest.caption_choice import nearest
 from search.arrays import Float32Array
 from search.language.backends import LocalModel
 from search.multimodal.adapter import Adapter, adapter_path
 from search.multimodal.beam_search import Beams
 from search.multimodal.map_encoder import STARTER, MapEncoder, open_map_encoder
-from search.multimodal.model import MultimodalModel
+from search.multimodal.model import CAPTION_BEAMS, MultimodalModel
 from search.settings import Settings
+from search.signals import Signal
 from search.spaces.inputs import fit
+from search.spaces.registry import open_space
+from search.spaces.specification import newest_starter
 from training.projector_data import read_photos, tidy
 
+Choose = Callable[[Sequence[Sequence[str]]], list[str]]  # one of the sentences about each picture
 
-def captions(model: MultimodalModel, soft: Float32Array, references: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Scores of greedy captions and of those that beam search finds."""
+
+def captions(
+    model: MultimodalModel, soft: Float32Array, choose: Choose, references: Sequence[Sequence[str]]
+) -> dict[str, Any]:
+    """Scores of captions that are written word by word, of those that beams find, and of what is chosen of both."""
     scores: dict[str, Any] = {"photos": len(soft)}
-    for name, beams in (("greedy", Beams(width=1)), ("beams", Beams())):
+    ways: dict[str, tuple[Sequence[Beams], Choose]] = {
+        "greedy": ([Beams(width=1)], _first),
+        "beams": ([Beams(width=12)], _first),
+        "chosen": (CAPTION_BEAMS, choose),
+    }
+    for name, (searches, chosen) in ways.items():
         began = time.process_time()
-        written = [said.words for said in model.captions(soft, [beams])]
+        written = chosen([[said.words for said in likely] for likely in model.captions(soft, searches)])
         seconds = (time.process_time() - began) / len(written)
         blue = bleu(written, references)
         scores[name] = {
@@ -48,6 +62,10 @@ def captions(model: MultimodalModel, soft: Float32Array, references: Sequence[Se
             "CPU seconds a photo": round(seconds, 3),
         }
     return scores
+
+
+def _first(sentences: Sequence[Sequence[str]]) -> list[str]:
+    return [texts[0] for texts in sentences]
 
 
 def among(model: MultimodalModel, soft: Float32Array, texts: Sequence[str]) -> dict[str, float]:
@@ -103,17 +121,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     adapter = Adapter.load(options.adapter or adapter_path(STARTER, "embedded"))
     encoder = open_map_encoder(STARTER, settings)
     photos = read_photos(options.data / "photos" / "flickr8k.jsonl", options.part)[: options.photos]
+    files = [options.data / "photos" / "flickr8k" / described["file"] for described in photos]
+    space = open_space(newest_starter(), settings)
+    pictures = space.embed(Signal.IMAGE, [fit(Image.open(file).convert("RGB"), space.image_input) for file in files])
+
+    def choose(sentences: Sequence[Sequence[str]]) -> list[str]:
+        return nearest(space, sentences, list(pictures[: len(sentences)]))
+
     with LocalModel(settings).adapted(adapter) as model:
-        soft = model.soft_tokens(
-            _maps(encoder, [options.data / "photos" / "flickr8k" / described["file"] for described in photos])
-        )
+        soft = model.soft_tokens(_maps(encoder, files))
         if options.ablate:
             soft = np.roll(soft, 1, axis=0)
-        for said, photo in zip(model.captions(soft[: options.describe]), photos, strict=False):
-            print(f"| {said.words} | {photo['captions'][0]} |", flush=True)
-        print(
-            json.dumps({"captions": captions(model, soft, [described["captions"] for described in photos])}), flush=True
-        )
+        likely = [[said.words for said in texts] for texts in model.captions(soft[: options.describe])]
+        for said, photo in zip(choose(likely), photos, strict=False):
+            print(f"| {said} | {photo['captions'][0]} |", flush=True)
+        scores = captions(model, soft, choose, [described["captions"] for described in photos])
+        print(json.dumps({"captions": scores}), flush=True)
         texts = [tidy(photo["captions"][0]) for photo in photos[: options.among]]
         print(json.dumps({"among": among(model, soft[: options.among], texts)}), flush=True)
         if options.part == "test":

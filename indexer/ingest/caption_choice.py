@@ -18,6 +18,15 @@ from search.signals import Signal
 from search.spaces.space import Space
 
 
+def nearest(space: Space, sentences: Sequence[Sequence[str]], pictures: Sequence[np.ndarray]) -> list[str]:
+    """Of the sentences about each picture, the one nearest to its vector `(d,) float32`. Raises SpaceError."""
+    if not sentences:
+        return []
+    vectors = iter(space.embed_query_text([text for texts in sentences for text in texts])[Signal.IMAGE])
+    fits = [[float(next(vectors) @ picture) for _ in texts] for texts, picture in zip(sentences, pictures, strict=True)]
+    return [texts[int(np.argmax(fit))] for texts, fit in zip(sentences, fits, strict=True)]
+
+
 class CaptionChooser:
     """Chooses by the active space. Thread-safe."""
 
@@ -33,15 +42,9 @@ class CaptionChooser:
         """
         space_id, space = self._active()
         pictures = self._pictures(space_id, list(sentences))
-        compared = {asset_id: texts for asset_id, texts in sentences.items() if asset_id in pictures}
-        chosen = likeliest(sentences)
-        if compared and Signal.IMAGE in space.dimensions:
-            texts = [text for of_one in compared.values() for text in of_one]
-            vectors = iter(space.embed_query_text(texts)[Signal.IMAGE])
-            for asset_id, of_one in compared.items():
-                fits = [float(next(vectors) @ pictures[asset_id]) for _ in of_one]
-                chosen[asset_id] = of_one[int(np.argmax(fits))]
-        return chosen
+        compared = [asset_id for asset_id in sentences if asset_id in pictures]
+        best = nearest(space, [sentences[asset_id] for asset_id in compared], [pictures[i] for i in compared])
+        return likeliest(sentences) | dict(zip(compared, best, strict=True))
 
     def _pictures(self, space_id: int, asset_ids: Sequence[int]) -> dict[int, np.ndarray]:
         """`(d,) float32` of the first picture of each asset that has one in the space."""
