@@ -129,11 +129,11 @@ def load_clips(data: Path, cache: Path | None) -> Clips:
         stored = np.load(cache)
         return Clips(stored["labels"], stored["folds"], stored["features"], stored["copies"])
     random = np.random.default_rng(SEED)
-    sources = [*_real(data), *synthetic(random)]
+    sources = [*recordings(data), *synthetic(random)]
     extract = SoundFeatures.load(Settings.load().models, threads=2)
     waveforms = [waveform for _, _, waveform in sources]
     features = np.stack([extract(windows(waveform)).mean(axis=0) for waveform in waveforms])
-    copies = np.stack([extract([_changed(w, random) for w in waveforms]) for _ in range(COPIES)], axis=1)
+    copies = np.stack([extract([changed(w, random) for w in waveforms]) for _ in range(COPIES)], axis=1)
     clips = Clips(
         np.array([label for label, _, _ in sources]), np.array([fold for _, fold, _ in sources]), features, copies
     )
@@ -142,18 +142,19 @@ def load_clips(data: Path, cache: Path | None) -> Clips:
     return clips
 
 
-def _real(data: Path) -> list[tuple[str, int, Waveform]]:
+def recordings(data: Path) -> list[tuple[str, int, Waveform]]:
+    """(label, fold, waveform) of every labelled recording; those of one source stay in one fold."""
     clips = []
     for row in _rows(data / "sounds" / "esc10.jsonl"):
         label = row["label"].lower()
-        clips.append((label, row["fold"] - 1, _waveform(data / "sounds" / "esc10" / row["file"])))
-    recordings: dict[str, int] = {}
+        clips.append((label, row["fold"] - 1, waveform_of(data / "sounds" / "esc10" / row["file"])))
+    sources: dict[str, int] = {}
     for row in _rows(data / "sounds" / "urbansound8k.jsonl"):
-        recording = Path(row["file"]).name.split("-")[0]  # clips of one recording stay in one fold
-        fold = recordings.setdefault(recording, len(recordings) % FOLDS)
-        clips.append((row["label"], fold, _waveform(data / "sounds" / "urbansound8k" / row["file"])))
+        recording = Path(row["file"]).name.split("-")[0]
+        fold = sources.setdefault(recording, len(sources) % FOLDS)
+        clips.append((row["label"], fold, waveform_of(data / "sounds" / "urbansound8k" / row["file"])))
     for number, row in enumerate(_rows(data / "speech" / "ljspeech.jsonl")):
-        clips.append(("speech", number % FOLDS, _waveform(data / "speech" / "ljspeech" / row["file"])))
+        clips.append(("speech", number % FOLDS, waveform_of(data / "speech" / "ljspeech" / row["file"])))
     return clips
 
 
@@ -161,12 +162,13 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def _waveform(path: Path) -> Waveform:
+def waveform_of(path: Path) -> Waveform:
+    """`(n,) float32` at 16 kHz mono, all of the sound track."""
     request = DecodeRequest(path, limits_of(Settings.load()), {})
     return np.concatenate([item.waveform for item in audio.decode(request) if isinstance(item, SoundItem)])
 
 
-def _changed(waveform: Waveform, random: np.random.Generator) -> Waveform:
+def changed(waveform: Waveform, random: np.random.Generator) -> Waveform:
     """Another cut of the clip at another loudness, with a little noise and another room."""
     longest = 5 * SAMPLE_RATE_HZ
     length = min(len(waveform), int(random.uniform(0.5, 1.0) * longest))

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from safetensors.numpy import load_file
 
+from search.arrays import Float32Array
 from search.settings import Settings
 from search.spaces.inputs import SAMPLE_RATE_HZ, Waveform
-from search.spaces.mel import BANDS, log_mel, whisper_features
+from search.spaces.mel import BANDS, FRAMES_PER_SECOND, log_mel, whisper_features
 from search.spaces.space import unit_rows
 from search.spaces.starter import SoundPart
 from search.spaces.weights import file_sha256, shipped
@@ -30,6 +31,7 @@ WINDOW_SECONDS = 5
 WINDOW_SAMPLES = WINDOW_SECONDS * SAMPLE_RATE_HZ
 MAX_WINDOWS = 6  # of one sound, spread evenly over it: a longer one is a mixture anyway
 STATES = 512  # width of whisper base
+FRAMES = WINDOW_SECONDS * FRAMES_PER_SECOND // 2  # that the encoder makes of a window: it halves the rate
 FEATURES = 2 * STATES + 4 * BANDS + 3
 _BATCH = 8  # windows that go through the encoder together
 _QUIET_PEAK = 1e-4  # -80 dB
@@ -60,14 +62,21 @@ class SoundFeatures:
 
     def __call__(self, windows: Sequence[Waveform]) -> np.ndarray:
         """Windows of at most 5 s -> `(n, FEATURES) float32`."""
-        rows: list[np.ndarray] = []
-        for start in range(0, len(windows), _BATCH):
-            mels = [log_mel(_whole(window)) for window in windows[start : start + _BATCH]]
-            states = self._states(np.stack([whisper_features(mel) for mel in mels]))
-            rows += [_row(state, mel) for state, mel in zip(states, mels, strict=True)]
+        rows = [_row(states, mel) for states, mel in self._heard(windows)]
         return np.stack(rows) if rows else np.empty((0, FEATURES), np.float32)
 
-    def _states(self, features: np.ndarray) -> np.ndarray:
+    def states(self, windows: Sequence[Waveform]) -> Float32Array:
+        """What the encoder makes of windows of at most 5 s: `(n, 250, 512) float32`, 20 ms a row."""
+        states = [states for states, _ in self._heard(windows)]
+        return np.stack(states) if states else np.empty((0, FRAMES, STATES), np.float32)
+
+    def _heard(self, windows: Sequence[Waveform]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """States and log-mel spectrogram of each window."""
+        for start in range(0, len(windows), _BATCH):
+            mels = [log_mel(_whole(window)) for window in windows[start : start + _BATCH]]
+            yield from zip(self._encoded(np.stack([whisper_features(mel) for mel in mels])), mels, strict=True)
+
+    def _encoded(self, features: np.ndarray) -> np.ndarray:
         import ctranslate2
 
         view = ctranslate2.StorageView.from_array(np.ascontiguousarray(features, np.float32))
