@@ -6,7 +6,7 @@ Llama-like decoders of transformers; knows no picture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -35,8 +35,16 @@ class TrainedDecoder:
     """`updates` is trained; everything else is frozen. Keeps what the lower layers made of each text."""
 
     def __init__(
-        self, network: Any, tokenizer: Any, layer: int, rank: int, record: AdapterRecord, lessons: Sequence[Lesson]
+        self,
+        network: Any,
+        tokenizer: Any,
+        layer: int,
+        rank: int | None,
+        record: AdapterRecord,
+        lessons: Sequence[Lesson],
+        words: Iterable[int] = (),
     ) -> None:
+        """`rank` of the updates; None: the layers stay as they are. `words`: ids to tell from those of the targets."""
         network.requires_grad_(False)
         self._decoder = network.get_decoder()
         self._embed = network.get_input_embeddings()
@@ -46,7 +54,7 @@ class TrainedDecoder:
         named = {
             f"{layer + index}.{name}": update
             for index, part in enumerate(self._upper)
-            for name, update in attach(part, rank).items()
+            for name, update in (attach(part, rank) if rank else {}).items()
         }
         # A ModuleDict takes no dots in its names.
         self.updates = nn.ModuleDict({name.replace(".", "/"): update for name, update in named.items()})
@@ -58,7 +66,7 @@ class TrainedDecoder:
         # The softmax runs over the tokens that the targets use: a seventh of the vocabulary.
         texts = {text for lesson in lessons for text in (*lesson.captions, *(pair.answer for pair in lesson.exchanges))}
         used = {token for text in texts for token in self._target(" " + text)}
-        self.words = torch.tensor(sorted(used))
+        self.words = torch.tensor(sorted(used | set(words)))
         self._place = torch.full((len(self._embed.weight),), 0)
         self._place[self.words] = torch.arange(len(self.words))
         self._head = network.get_output_embeddings().weight[self.words]
@@ -83,6 +91,11 @@ class TrainedDecoder:
         said = [Said(self._caption, " " + caption) for lesson in lessons for caption in lesson.captions]
         states = torch.cat([below.states for below in self._below(said)]).float()
         return states[states.pow(2).mean(1).sqrt() < _SINK]
+
+    def states_of(self, said: Said) -> Tensor:
+        """`(length, width) float32`: what enters the upper layers when a target is read after its prompt."""
+        (below,) = self._below([said])
+        return below.states[below.prompt :].float()
 
     def loss(self, soft: Tensor, said: Sequence[Sequence[Said]]) -> tuple[Tensor, int]:
         """Summed negative log-likelihood of all targets after `soft (n, tokens, width)`, and how many tokens."""

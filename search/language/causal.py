@@ -69,10 +69,15 @@ class CausalModel:
         return int(self._words.weight.shape[1])
 
     def adapted(self, adapter: Adapter) -> MultimodalModel:
-        """The model with an adapter, made at the first call and kept with it. Raises LanguageModelError."""
-        if self._adapted is None or self._adapted[0] is not adapter:
-            self._adapted = (adapter, MultimodalModel.build(self._model, self._tokenizer, adapter))
-        return self._adapted[1]
+        """The model with an adapter, made at the first call and kept with it. Raises LanguageModelError.
+
+        Adapters over the same base share its layers: only a resampler is changed for another.
+        """
+        base = adapter.base or adapter
+        if self._adapted is None or self._adapted[0] is not base:
+            self._adapted = (base, MultimodalModel.build(self._model, self._tokenizer, base))
+        model = self._adapted[1]
+        return model if base is adapter else model.beside(adapter)
 
     @torch.inference_mode()
     def score(self, prefix: Prompt, requests: Sequence[Request]) -> list[Likelihood]:

@@ -1,1 +1,1 @@
-"""A language model that sees: feature maps become soft tokens in a causal model with adapters."""
+"""A language model that sees and hears: feature maps become soft tokens in a causal model with adapters."""

@@ -1,11 +1,13 @@
 """The file of a multimodal adapter: one encoder's resampler and one language model's low-rank updates, in int8.
 
-A matrix is kept in whole numbers with one scale a row or a column, whichever are fewer; small tensors in float16.
-Knows files and their record; knows no network.
+A further encoder's resampler, trained over those updates, lies in a file of its own that names them. A matrix is kept
+in whole numbers with one scale a row or a column, whichever are fewer; small tensors in float16. Knows files and their
+record; knows no network.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +23,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 _SCALE = ".scale"
 _SMALL = 4096  # numbers below which int8 saves nothing that counts
 _RECORD = "record"
+_UPDATES = "layers."
 
 
 class AdapterRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,6 +38,7 @@ class AdapterRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     heads: int
     caption: str = "The picture shows:"  # what a caption answers
     question: str = "Question: {} Short answer:"
+    over: str = ""  # the updates that a file without its own was trained over: their `updates_identity`
     training: Mapping[str, str] = {}  # data sets with their terms, command, steps, results; for people
 
 
@@ -43,6 +47,15 @@ class Adapter(Struct, frozen=True):
 
     record: AdapterRecord
     tensors: Mapping[str, np.ndarray]
+    base: Adapter | None = None  # whose updates it uses, if it has none of its own
+
+    @property
+    def updates_identity(self) -> str:
+        """Changes whenever the low-rank updates do."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.below(_UPDATES).items()):
+            digest.update(name.encode() + tensor.tobytes())
+        return digest.hexdigest()[:12]
 
     def below(self, prefix: str) -> dict[str, np.ndarray]:
         """The tensors `(...)` whose names begin with `prefix`, without it."""
@@ -56,8 +69,8 @@ class Adapter(Struct, frozen=True):
         save_file(packed, path, metadata={_RECORD: msgspec.json.encode(self.record).decode()})
 
     @classmethod
-    def load(cls, path: Path) -> Adapter:
-        """Read it. Raises LanguageModelError, naming the file."""
+    def load(cls, path: Path, base: Adapter | None = None) -> Adapter:
+        """Read it; `base` holds the updates for one that has none. Raises LanguageModelError, naming the file."""
         try:
             with safe_open(path, framework="np") as file:
                 metadata = file.metadata() or {}
@@ -67,13 +80,33 @@ class Adapter(Struct, frozen=True):
             raise LanguageModelError(
                 f"{path}: no multimodal adapter ({error}); make one with training/multimodal.py"
             ) from None
-        return cls(record, {name: _unpacked(name, held) for name in held if not name.endswith(_SCALE)})
+        if base is not None:
+            _refuse_misfit(path, record, base)
+        return cls(record, {name: _unpacked(name, held) for name in held if not name.endswith(_SCALE)}, base)
+
+
+def _refuse_misfit(path: Path, record: AdapterRecord, base: Adapter) -> None:
+    fits = (base.record.model, base.record.layer, base.updates_identity)
+    if (record.model, record.layer, record.over) != fits:
+        raise LanguageModelError(
+            f"{path}: was trained for the language model {record.model} from layer {record.layer} with the updates "
+            f"{record.over or 'of its own'}, and these are {fits[0]}, layer {fits[1]}, updates {fits[2]}: "
+            "train it over them with training/multimodal_sounds.py --start"
+        )
 
 
 def adapter_path(encoder: str, model: str, folder: Path = WEIGHTS) -> Path:
     """Where the adapter of a pair lies inside its folder, if there is one."""
-    plain = "".join(letter if letter.isalnum() else "-" for letter in f"{encoder}--{model}".lower())
-    return folder / f"adapter-{plain}.safetensors"
+    return folder / f"adapter-{_plain(f'{encoder}--{model}')}.safetensors"
+
+
+def sounds_path(model: str, folder: Path = WEIGHTS) -> Path:
+    """Where the resampler of sounds lies that was trained over a model's adapter, if there is one."""
+    return folder / f"sounds-{_plain(f'whisper--{model}')}.safetensors"
+
+
+def _plain(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in name.lower())
 
 
 def _packed(name: str, tensor: np.ndarray) -> dict[str, np.ndarray]:

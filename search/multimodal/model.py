@@ -1,6 +1,6 @@
 """What a language model with an adapter tells about feature maps: captions, answers, how well words fit.
 
-All of it is an impression, never a fact: the network sees a picture of 260 pixels, and the model is small. Knows
+All of it is an impression, never a fact: the networks see 260 pixels or hear 5 s, and the model is small. Knows
 the encoder's maps and the prompts of the adapter's record; knows no library.
 """
 
@@ -56,22 +56,16 @@ class MultimodalModel:
         updates = {name.removeprefix("layers."): held for name, held in tensors.items() if name.startswith("layers.")}
         words = tensors["words"].long().to(network.device)
         decoder = SplitDecoder.of(network, tokenizer, adapter.record.layer, updates, words)
-        weights = {name: torch.from_numpy(held) for name, held in adapter.below("resampler.").items()}
-        record, window = adapter.record, weights["window"]
-        shape = ResamplerShape(
-            places=window.shape[2],
-            channels=len(weights["mean"]),
-            tokens=record.tokens,
-            width=decoder.width,
-            inner=record.inner,
-            heads=record.heads,
-        )
-        resampler = Resampler(shape)
-        try:
-            resampler.load_state_dict(weights)
-        except RuntimeError as error:
-            raise LanguageModelError(f"the multimodal adapter does not fit its record: {error}") from None
-        return cls(decoder, resampler.to(network.device), tokenizer, adapter)
+        return cls(decoder, _resampler(adapter, decoder.width).to(network.device), tokenizer, adapter)
+
+    def beside(self, adapter: Adapter) -> Self:
+        """The same decoder with the resampler of another encoder, trained over the same updates.
+
+        Raises LanguageModelError.
+        """
+        where = self._resampler.mean.device
+        decoder = self._decoder.with_words(torch.from_numpy(adapter.tensors["words"]).long().to(where))
+        return type(self)(decoder, _resampler(adapter, decoder.width).to(where), self._tokenizer, adapter)
 
     @torch.inference_mode()
     def soft_tokens(self, maps: FloatArray) -> Float32Array:
@@ -176,3 +170,22 @@ class MultimodalModel:
         # Special tokens in foreign words are split into ordinary ones: a text can't open a turn.
         ids: list[int] = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
         return ids
+
+
+def _resampler(adapter: Adapter, width: int) -> Resampler:
+    weights = {name: torch.from_numpy(held) for name, held in adapter.below("resampler.").items()}
+    record = adapter.record
+    try:
+        shape = ResamplerShape(
+            places=weights["window"].shape[2],
+            channels=len(weights["mean"]),
+            tokens=record.tokens,
+            width=width,
+            inner=record.inner,
+            heads=record.heads,
+        )
+        resampler = Resampler(shape)
+        resampler.load_state_dict(weights)
+    except (KeyError, RuntimeError) as error:
+        raise LanguageModelError(f"the multimodal adapter does not fit its record: {error}") from None
+    return resampler

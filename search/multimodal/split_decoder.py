@@ -83,8 +83,19 @@ class SplitDecoder:
         self._rotary, self._norm = decoder.rotary_emb, decoder.norm
         self._embed = network.get_input_embeddings()
         self._first = first_token
+        self._output = network.get_output_embeddings().weight
+        self.use_words(words)
+
+    def use_words(self, words: Tensor) -> None:
+        """Change the vocabulary to these ids `(n,)`."""
         self.words = words
-        self._head = network.get_output_embeddings().weight[words]
+        self._head = self._output[words]
+
+    def with_words(self, words: Tensor) -> Self:
+        """The same layers with another vocabulary `(n,)`."""
+        other = copy.copy(self)
+        other.use_words(words)
+        return other
 
     @property
     def width(self) -> int:

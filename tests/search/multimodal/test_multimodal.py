@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
 from search.errors import LanguageModelError
-from search.multimodal.adapter import Adapter, AdapterRecord, adapter_path
+from search.language.causal import CausalModel
+from search.multimodal.adapter import Adapter, AdapterRecord, adapter_path, sounds_path
 from search.multimodal.beam_search import Beams
 from search.multimodal.low_rank import attach, linear_parts, merge
 from search.multimodal.map_encoder import STARTER, starter_identity
 from search.multimodal.model import MultimodalModel
 from search.multimodal.resampler import Resampler, ResamplerShape, windows
+from search.multimodal.sound_encoder import PLACES as TIMES
+from search.multimodal.sound_encoder import SoundMaps, middle
+from search.spaces.inputs import SAMPLE_RATE_HZ, Waveform
+from search.spaces.sound import FRAMES, STATES, WINDOW_SAMPLES, WINDOW_SECONDS
 from search.spaces.torchvision_schemas import declare_missing
 
 declare_missing()
@@ -210,3 +216,93 @@ def test_the_shipped_adapter_was_trained_for_the_shipped_encoder() -> None:
     assert held.record.encoder == starter_identity()
     assert {"flickr8k", "visual7w"} <= held.record.training.keys()  # the record names the data with their terms
     assert path.stat().st_size < 7 * 2**20
+
+
+def sounds(base: Adapter, over: str | None = None) -> Adapter:
+    """The resampler of another encoder over the updates of `base`, with half of its words."""
+    torch.manual_seed(4)
+    shape = ResamplerShape(places=6, channels=5, tokens=2, width=WIDTH, inner=8, heads=2)
+    tensors = {f"resampler.{name}": held.numpy() for name, held in Resampler(shape).state_dict().items()}
+    tensors |= {"words": np.arange(2, 34, dtype=np.int32), "typical": torch.randn(3, 2, WIDTH).numpy()}
+    record = msgspec.structs.replace(
+        base.record, encoder="ears", tokens=2, inner=8, caption="Sound:", over=over or base.updates_identity
+    )
+    return Adapter(record, tensors, base)
+
+
+class TestSounds:
+    """A second encoder's resampler over the same updates."""
+
+    MAPS = np.random.default_rng(3).standard_normal((2, 6, 5)).astype(np.float16)
+
+    def test_they_are_read_as_with_the_updates_in_one_file(self, network: Any) -> None:
+        base = adapter(network)
+        heard = sounds(base)
+        whole = Adapter(heard.record, {**base.tensors, **heard.tensors})
+        beside = MultimodalModel.build(network, Letters(), base).beside(heard)
+        alone = MultimodalModel.build(network, Letters(), whole)
+        soft = beside.soft_tokens(self.MAPS)
+        assert soft.shape == (2, 2, WIDTH)
+        assert np.allclose(soft, alone.soft_tokens(self.MAPS))
+        assert np.allclose(beside.gains(["ab", "c"], soft), alone.gains(["ab", "c"], soft), atol=1e-4)
+        assert beside.answers("What?", soft) == alone.answers("What?", soft)
+
+    def test_pictures_and_sounds_share_the_layers_of_one_model(self, network: Any) -> None:
+        base = adapter(network)
+        model = CausalModel(network, Letters())
+        pictures, heard = model.adapted(base), model.adapted(sounds(base))
+        assert model.adapted(base) is pictures
+        assert heard.soft_tokens(self.MAPS).shape == (2, 2, WIDTH)
+        assert pictures.soft_tokens(maps(1)).shape == (1, TOKENS, WIDTH)
+
+    def test_the_file_names_the_updates_that_it_fits(self, network: Any, tmp_path: Path) -> None:
+        base = adapter(network)
+        path = sounds_path("tiny", tmp_path)
+        heard = sounds(base)
+        heard.save(path)
+        read = Adapter.load(path, base)
+        assert read.record == heard.record
+        assert read.base is base
+        assert np.allclose(read.tensors["resampler.window"], heard.tensors["resampler.window"], atol=1e-3)
+
+    def test_files_that_do_not_fit_together_are_refused(self, network: Any, tmp_path: Path) -> None:
+        base = adapter(network)
+        path = sounds_path("tiny", tmp_path)
+        sounds(base, over="0123456789ab").save(path)
+        with pytest.raises(LanguageModelError, match=r"updates 0123456789ab, and these are .*multimodal_sounds"):
+            Adapter.load(path, base)
+
+    def test_a_resampler_for_another_width_is_refused(self, network: Any) -> None:
+        base = adapter(network)
+        heard = sounds(base)
+        wrong = {**heard.tensors, "resampler.leave.bias": np.zeros(WIDTH + 1, np.float32)}
+        with pytest.raises(LanguageModelError, match="does not fit its record"):
+            MultimodalModel.build(network, Letters(), base).beside(Adapter(heard.record, wrong, base))
+
+    def test_a_map_is_the_mean_of_states_in_their_time(self) -> None:
+        class States:
+            """The length of a window, with the number of each frame."""
+
+            def states(self, windows: Sequence[Waveform]) -> np.ndarray:
+                rows = np.stack(
+                    [
+                        np.full(
+                            (FRAMES, STATES),
+                            100.0 if len(window) < SAMPLE_RATE_HZ else 100 * len(window) / SAMPLE_RATE_HZ,
+                        )
+                        for window in windows
+                    ]
+                )
+                return rows + np.arange(FRAMES, dtype=np.float32)[None, :, None]
+
+        encoder = SoundMaps(States())  # type: ignore[arg-type]  # all of whisper that is asked
+        (short, long) = encoder.maps([np.zeros(100, np.float32), np.zeros(WINDOW_SAMPLES * 3, np.float32)])
+        assert short.shape == (TIMES, STATES)
+        assert short[:2, 0].tolist() == [102, 107]
+        assert long[0, 0] == WINDOW_SECONDS * 100 + 2  # one window of it
+
+    def test_the_middle_of_a_long_sound_is_listened_to(self) -> None:
+        sound = np.arange(WINDOW_SAMPLES * 2 + 10, dtype=np.float32)
+        assert middle(sound)[0] == (WINDOW_SAMPLES + 10) // 2
+        assert len(middle(sound)) == WINDOW_SAMPLES
+        assert len(middle(sound[:50])) == 50
