@@ -32,6 +32,14 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     (r"entrance|entry|einfahrt|eingang|entree|entrada", r"exit|ausfahrt|ausgang|sortie"),
     (r"adults?|erwachsene\w*|adultes?|adultos?", r"child(?:ren)?|kids?|kinder?|enfants?|ninos?"),
     (r"bought|buy(?:s|ing)?|gekauft", r"sold|sell(?:s|ing)?|verkauft"),
+    (
+        r"grand(?:mother|ma)s?|grossmutter|oma|grand-mere|abuela",
+        r"grand(?:father|pa)s?|grossvater|opa|grand-pere|abuelo",
+    ),
+    (r"mothers?|mum|mom|mutter|mere|madre", r"fathers?|dad|vater|pere|padre"),
+    (r"aunts?|tante|tia", r"uncles?|onkel|oncle|tio"),
+    (r"sisters?|schwester|soeur|hermana", r"brothers?|bruder|frere|hermano"),
+    (r"daughters?|tochter|fille|hija", r"sons?|sohn|fils|hijo"),
     (r"deposit(?:s|ed)?|paid in|eingezahlt", r"withdr\w+|paid out|abgehoben"),
 )
 _RULES = tuple(tuple(re.compile(rf"\b(?:{words})\b") for words in pair) for pair in _PAIRS)

@@ -90,6 +90,10 @@ _DATE = re.compile(
     r"|\b(?:to|yester)?(?:day|morrow|night)\b|\b\w+(?:eenth|ieth|first|second|third|fourth|fifth|sixth|ninth|tenth|th)\b|\bcentury\b"
     r"|\b(?:nine|eigh|four|fif|six|seven)teen[ -]\w+\b|\b(?:next|last|this) (?:week|month|year|\w+day)\b|\bages?\b"
 )
+_DATED = re.compile(
+    rf"\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b\d{{4}}-\d\d-\d\d\b|\b(?:{_MONTH}) \d{{1,2}}\b(?:,? \d{{4}}\b)?"
+    rf"|\b\d{{1,2}}\.? (?:{_MONTH})\b(?: \d{{4}}\b)?"
+)
 _WHEN = re.compile(
     r"\b(?:after|before|during|while|when|until|till|since|as soon as|once|every|daily|weekly|spring|summer|autumn"
     r"|winter|morning|evening|afternoon|hours?|weeks?|months?|years?|nach|vor|seit|apres|avant|despues|antes|open|closed)\b"
@@ -122,6 +126,7 @@ _GREETINGS = frozenset(
     ("sure", "ok", "okay", "yes", "hi", "hello", "thanks", "dear", "great", "ja", "nein", "oui", "si")
 )
 _TAKES = re.compile(r"\bin what time\b|\b(?:need|take|last)(?:s|ed)?\b|\btook\b")
+_UNTIL = re.compile(r"\b(?:until|till|valid|bis|jusqu|hasta)\b")
 _PHONE = re.compile(r"\+\d[\d /-]{7,}|\btel\b\.?:? ?[\d /-]{7,}")
 # Numbers that are no telephone's: with a word for what they number right before them, among letters, an account's.
 _NO_PHONE = re.compile(
@@ -183,12 +188,14 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
             return any(rule.search(text) for rule in (_TIME, _DATE, _WHEN))
         case ValueType.DURATION:
             # "How long is it open?" is answered by when it closes; how long somebody needs for something is not.
-            until = not _TAKES.search(plain(in_english(question)))
-            return bool(_DURATION.search(text)) or bool(_TIME.search(text)) or (until and bool(_DATE.search(text)))
+            until = _UNTIL.search(text) or not _TAKES.search(plain(in_english(question)))
+            return bool(_DURATION.search(text)) or bool(_TIME.search(text)) or bool(until and _DATE.search(text))
         case ValueType.CODE:
             rest = _PHONE.sub(" ", _PRICED.sub(" ", text))
             return any(len(token) >= _CODE_LETTERS and re.search(r"\d", token) for token in rest.split())
         case ValueType.COUNT:
+            if counted(question):  # Members are not counted in days of the month.
+                text = _DATED.sub(" ", text)
             text = _AMOUNT.sub(" ", _PRICED.sub(" ", text))
             return _counts(_LASTS.sub(" ", text) if _MEASURES.search(plain(in_english(question))) else text, question)
         case ValueType.NUMBER:

@@ -18,6 +18,7 @@ from search.language.reading.opposites import tells_the_other
         ("À quelle heure ferme le musée ?", "Opens at nine"),
         ("How many children come?", "Adults 2"),
         ("When does the sun set in Oslo?", "Sunrise 05:12"),
+        ("In what year was my grandfather born?", "My grandmother was born in 1915 in Salzburg."),
     ],
 )
 def test_the_other_of_two_is_no_answer(question: str, told: str) -> None:
@@ -34,6 +35,7 @@ def test_the_other_of_two_is_no_answer(question: str, told: str) -> None:
         ("When do I arrive and when do I leave?", "Arrival 10:40"),
         ("What is the wifi password?", "Password: otter-lamp-42"),
         ("Who returned the ladder?", "Borrowed by Anna"),
+        ("When was my mother born?", "My father was born in 1950, my mother in 1952."),
     ],
 )
 def test_what_tells_the_same_or_both_or_neither_may_answer(question: str, told: str) -> None:
