@@ -96,7 +96,7 @@ class AssetDetails(Struct, frozen=True, kw_only=True):
     camera: str | None = None
     title: str | None = None
     language: str | None = None
-    caption: Annotated[str, Meta(description="What a model sees in it; null where none has looked.")] | None = None
+    caption: Annotated[str, Meta(description="What a model sees or hears in it; null where none has.")] | None = None
     pages: Annotated[int, Meta(description="Of a document that has some.")] | None = None
     content_hash: str | None = None
     error: str | None = None

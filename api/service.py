@@ -25,6 +25,7 @@ from api.monitoring.readiness import Readiness
 from indexer.decoding.decoder import DecoderPool
 from indexer.previews.picture_files import PreviewPictures
 from indexer.previews.previews import Previews
+from indexer.previews.sound_files import LibrarySounds
 from indexer.sources.contents import Contents
 from indexer.sources.original import Original
 from indexer.sources.places import Places
@@ -85,7 +86,9 @@ class Service:
         self.previews = Previews(settings, self._decoders.decode)
         self.places = Places(engine.database, settings)
         self._pictures = PreviewPictures(engine.database, self.previews, self.places)
+        self._sounds = LibrarySounds(settings, engine.database, self.places, self._decoders.decode)
         engine.look_at(self._pictures)
+        engine.listen_to(self._sounds)
         self._open_space = open_space or space_opener(settings)
         self._opened: dict[int, Space] = {}
         self._beside: dict[str, SearchEngine] = {}
@@ -146,6 +149,7 @@ class Service:
             if name not in self._beside:
                 engine = open_beside(self.settings, name, Database.open(self.settings), self._open_space)
                 engine.look_at(self._pictures)
+                engine.listen_to(self._sounds)
                 self._beside[name] = engine
             engine = self._beside[name]
         engine.refresh()  # its tuning may be another by now

@@ -19,7 +19,7 @@ from search.catalog import spaces as catalog_spaces
 from search.catalog.database import Database
 from search.catalog.records import SpaceRecord
 from search.language.backends import open_language_model
-from search.multimodal.vision import open_vision
+from search.multimodal.vision import open_senses
 from search.runtime import tracing
 from search.settings import Settings
 from search.spaces.space import Space
@@ -42,7 +42,7 @@ class Indexer:
         self._makers = open_makers(settings)
         self._decoders = DecoderPool(settings, concurrency)
         self._language_model = open_language_model(settings) if settings.vision else None
-        self._vision = open_vision(self._language_model, settings) if self._language_model else None
+        self._senses = open_senses(self._language_model, settings) if self._language_model else None
         database.patiently(
             lambda: active_space(database, settings)
         )  # a new catalogue has none yet: the first worker makes the starter
@@ -57,7 +57,7 @@ class Indexer:
             self._decoders.decode,
             self._makers.factories,
             reading=self._makers.reading,
-            describer=self._vision,
+            senses=self._senses,
             choose=CaptionChooser(self._database, self._active_space),
             concurrency=self._decoders.size,
             interrupt=self._decoders.interrupt,
@@ -83,8 +83,8 @@ class Indexer:
         self._makers.release()
         if self._language_model:
             self._language_model.release()
-        if self._vision:
-            self._vision.release()
+        if self._senses:
+            self._senses.release()
         self._open_spaces.release()
 
     def __enter__(self) -> Self:

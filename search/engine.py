@@ -14,7 +14,7 @@ from search.answering import QuestionAnswerer
 from search.catalog.database import Database
 from search.index.protocol import VectorIndex
 from search.language.answerer import Event
-from search.language.looking import PictureFiles
+from search.language.looking import PictureFiles, SoundFiles
 from search.query_log import QueryLog
 from search.readers import Readers
 from search.results import Answer, Filters, Query, SearchResult
@@ -147,6 +147,10 @@ class SearchEngine:
     def look_at(self, files: PictureFiles) -> None:
         """From now on questions that only a look at a picture can answer get one, through `files`."""
         self._readers.picture_files = files
+
+    def listen_to(self, files: SoundFiles) -> None:
+        """As `look_at`, for questions that only listening to a sound can answer."""
+        self._readers.sound_files = files
 
     def close(self) -> None:
         """Stop following; release models and connections."""

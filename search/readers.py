@@ -16,17 +16,18 @@ from search.catalog.database import Database
 from search.errors import NotFoundError
 from search.language.answerer import Answerer
 from search.language.backends import open_language_model
-from search.language.looking import Looker, PictureFiles
+from search.language.looking import Looker, PictureFiles, SoundFiles
 from search.language.picture_captions import open_reader
 from search.language.prompt_pictures import PromptPictures
 from search.language.reading.pair_reranker import PairReranker
 from search.language.reading.reader import LazyReader
 from search.language.reranker import Reranker
 from search.language.span_scoring import SpanScorer
-from search.multimodal.vision import open_vision
+from search.multimodal.vision import open_senses
 from search.results import Hit
 from search.settings import Settings
 from search.signals import Signal
+from search.spaces.inputs import Waveform
 
 
 class Readers:
@@ -35,8 +36,9 @@ class Readers:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
         self._model = open_language_model(settings)
-        self._vision = open_vision(self._model, settings) if settings.vision else None
+        self._senses = open_senses(self._model, settings) if settings.vision else None
         self.picture_files: PictureFiles | None = None  # where pictures come from, if they are to be looked at
+        self.sound_files: SoundFiles | None = None  # where sounds come from, if they are to be listened to
         self._statements = LazyReader(settings.idle_release_seconds)
         self._lock = threading.Lock()
         self._by_space: dict[int, tuple[Answerer, Reranker]] = {}
@@ -80,13 +82,18 @@ class Readers:
         self._statements.release()
         if self._pairs:
             self._pairs.release()
-        if self._vision:
-            self._vision.release()
+        if self._senses:
+            self._senses.release()
 
     def _picture(self, asset_id: int, seconds: float | None, side: int, page: int | None = None) -> bytes:
         if self.picture_files is None:
             raise NotFoundError("pictures can't be looked at here")
         return self.picture_files(asset_id, seconds, side, page)
+
+    def _sound(self, asset_id: int, start: float, end: float) -> Waveform:
+        if self.sound_files is None:
+            raise NotFoundError("sounds can't be listened to here")
+        return self.sound_files(asset_id, start, end)
 
     def _of(self, active: ActiveSpace) -> tuple[Answerer, Reranker]:
         with self._lock:
@@ -103,7 +110,7 @@ class Readers:
                         active.record.name,
                         SpanScorer(self._statements, embed),
                         captions,
-                        looker=Looker(self._vision, self._picture) if self._vision else None,
+                        looker=Looker(self._senses, self._picture, self._sound) if self._senses else None,
                         pictures=PromptPictures(self._picture),
                     ),
                     Reranker(self._model, embed, captions),

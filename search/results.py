@@ -119,7 +119,7 @@ class AssetView(Struct, frozen=True, kw_only=True):
     latitude: float | None = None  # degrees
     longitude: float | None = None
     place: str | None = None  # nearest to them: "Montmartre, Paris, France"
-    caption: str | None = None  # what a model sees in it, where one has looked
+    caption: str | None = None  # what a model sees or hears in it, where one has looked or listened
     pages: int | None = None  # of a document that has some
 
 

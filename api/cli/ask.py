@@ -12,10 +12,11 @@ from api.cli.status import refuse_empty_library
 from indexer.decoding.decoder import DecoderPool
 from indexer.previews.picture_files import PreviewPictures
 from indexer.previews.previews import Previews
+from indexer.previews.sound_files import LibrarySounds
 from indexer.sources.places import Places
 from search.engine import SearchEngine
 from search.language import backends
-from search.language.looking import asks_to_look
+from search.language.looking import sense_asked
 from search.settings import Settings
 
 
@@ -28,13 +29,13 @@ def ask(question: str, limit: int, as_json: bool, **given: Any) -> None:
     """Answer QUESTION from the library, with citations, or say that the library does not hold the answer."""
     settings = Settings.load()
     engine = SearchEngine.open(settings)
-    decoders = DecoderPool(settings, 1)  # starts no process before a picture is looked at
-    engine.look_at(
-        PreviewPictures(engine.database, Previews(settings, decoders.decode), Places(engine.database, settings))
-    )
+    decoders = DecoderPool(settings, 1)  # starts no process before something is looked at
+    places = Places(engine.database, settings)
+    engine.look_at(PreviewPictures(engine.database, Previews(settings, decoders.decode), places))
+    engine.listen_to(LibrarySounds(settings, engine.database, places, decoders.decode))
     try:
         refuse_empty_library(engine.database)
-        if settings.vision and asks_to_look(question):
+        if settings.vision and sense_asked(question):
             backends.prepare(settings)  # says so where it takes time, and is done while indexing, as a rule
         answer = engine.ask(question, filters_of(given), limit)
     finally:

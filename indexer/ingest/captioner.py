@@ -1,8 +1,8 @@
-"""Captions of images that are searchable already, made by a worker that has nothing better to do.
+"""Captions of images and sounds that are searchable already, made by a worker that has nothing better to do.
 
-The second visit after the one that reads text. Claims a few images, decodes them, asks the vision model once
-for all of them, and writes which of its sentences was chosen. Knows the catalogue, and the vision model and who chooses
-by what it asks of them.
+The second visit after the one that reads text. Claims a few, decodes them, asks the model's senses once for all of
+them, and writes which of their sentences was chosen. A recording in which somebody speaks is described by what is said,
+and gets none. Knows the catalogue, and the senses and who chooses by what it asks of them.
 """
 
 from __future__ import annotations
@@ -10,24 +10,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from indexer.decoding.decoder import Items, limits_of
 from indexer.decoding.items import DecodeRequest, PictureItem
 from indexer.failures import sort_error
 from indexer.ingest.recorder import retry_seconds
+from indexer.previews.sound_files import LibrarySounds
 from indexer.sources.places import Places
 from search.catalog import queue
 from search.catalog.captions import claim_without_caption, write_captions
 from search.catalog.database import Database
 from search.catalog.records import AssetRecord
+from search.catalog.segments import segments_of_assets
 from search.errors import MachineError, TransientMediaError
+from search.results import Kind
 from search.settings import Settings
-from search.spaces.inputs import ImageInput, Picture
+from search.signals import Signal
+from search.spaces.inputs import ImageInput, Picture, Waveform
 
-TOGETHER = 8  # images in one batch of the model: a lease must outlive it on a slow machine
+TOGETHER = 8  # in one batch of the model: a lease must outlive it on a slow machine
 _LACKING_TIMES = 5  # as long as after that many failures: a machine lacks something for longer than a moment
 _INPUT = 0  # the only picture that is asked of the decoder
+Content = TypeVar("Content")
 _log = logging.getLogger(__name__)
 
 
@@ -38,8 +43,27 @@ class Describer(Protocol):
     def image_input(self) -> ImageInput:
         """How it wants pictures."""
 
-    def captions(self, pictures: Sequence[Picture]) -> list[list[str]]:
+    def captions(self, contents: Sequence[Picture]) -> list[list[str]]:
         """Sentences that may describe each, at least one, the one to trust unseen first."""
+
+
+class SoundDescriber(Protocol):
+    """Says what sounds like it."""
+
+    def captions(self, contents: Sequence[Waveform]) -> list[list[str]]:
+        """As `Describer.captions`."""
+
+
+class Describers(Protocol):
+    """Those of pictures and of sounds."""
+
+    @property
+    def vision(self) -> Describer:
+        """Of pictures."""
+
+    @property
+    def hearing(self) -> SoundDescriber | None:
+        """Of sounds; None: those get no caption."""
 
 
 Choose = Callable[[Mapping[int, Sequence[str]]], Mapping[int, str]]  # one of the sentences, by asset id
@@ -57,37 +81,48 @@ class Captioner:
         self,
         settings: Settings,
         database: Database,
-        describer: Describer,
+        senses: Describers,
         decode: Callable[[DecodeRequest], Items],
         choose: Choose,
         owner: str,
     ) -> None:
         self._settings = settings
         self._database = database
-        self._describer = describer
+        self._senses = senses
         self._decode = decode
         self._choose = choose
         self._owner = owner
         self._places = Places(database, settings)
+        self._sounds = LibrarySounds(settings, database, self._places, decode)
 
     def caption_some(self) -> int:
-        """Caption a few images; returns how many were claimed. Raises LanguageModelError, SpaceError, CatalogError."""
+        """Caption a few; returns how many were claimed. Raises LanguageModelError, SpaceError, CatalogError."""
+        kinds = [Kind.IMAGE, Kind.AUDIO] if self._senses.hearing else [Kind.IMAGE]
         with self._database.write() as connection:
             lease = self._settings.lease_seconds
-            claimed = claim_without_caption(connection, self._owner, TOGETHER, lease)
-        # An image that has ended its worker before, or that can't be decoded any more, stays without words.
+            claimed = claim_without_caption(connection, self._owner, TOGETHER, lease, kinds)
+        # What has ended its worker before, or can't be decoded any more, stays without words.
         captions = {asset.id: "" for asset in claimed}
         pictures: dict[int, Picture] = {}
+        sounds: dict[int, Waveform] = {}
         for asset in claimed:
+            if asset.attempts > self._settings.max_attempts:
+                continue
             try:
-                if asset.attempts <= self._settings.max_attempts and (picture := self._picture(asset)) is not None:
+                if asset.kind == Kind.AUDIO:
+                    if (sound := self._decoded(asset, self._sound)) is not None:
+                        sounds[asset.id] = sound
+                elif (picture := self._decoded(asset, self._picture)) is not None:
                     pictures[asset.id] = picture
             except TransientMediaError as error:
                 del captions[asset.id]
                 self._later(asset, error)
         if pictures:
-            likely = self._describer.captions(list(pictures.values()))
+            likely = self._senses.vision.captions(list(pictures.values()))
             captions |= self._choose(dict(zip(pictures, likely, strict=True)))
+        if sounds and self._senses.hearing:
+            likely = self._senses.hearing.captions(list(sounds.values()))
+            captions |= likeliest(dict(zip(sounds, likely, strict=True)))
         with self._database.write() as connection:
             write_captions(connection, queue.claims_of(claimed), captions)
         return len(claimed)
@@ -99,22 +134,41 @@ class Captioner:
         with self._database.write() as connection:
             queue.retry_later(connection, queue.claims_of([asset]), asset.id, str(error), wait, counts=counts)
 
-    def _picture(self, asset: AssetRecord) -> Picture | None:
-        """None where the file holds no picture any more. Raises TransientMediaError."""
+    def _decoded(self, asset: AssetRecord, decode: Callable[[AssetRecord], Content | None]) -> Content | None:
+        """None where the file holds nothing to describe any more. Raises TransientMediaError."""
         try:
-            with self._places.of(asset).fetch(asset) as path:
-                request = DecodeRequest(
-                    path,
-                    limits_of(self._settings),
-                    {_INPUT: self._describer.image_input},
-                    want_sound_track=False,
-                    want_text=False,
-                )
-                with closing(self._decode(request)) as items:
-                    return next((item.pictures[_INPUT] for item in items if isinstance(item, PictureItem)), None)
+            return decode(asset)
         except Exception as error:  # noqa: BLE001 - every error of decoding is sorted here
             sorted_error = sort_error(error)
             if isinstance(sorted_error, TransientMediaError):
                 raise sorted_error from None
             _log.info("%s: no caption: %s", asset.path, sorted_error)
             return None
+
+    def _picture(self, asset: AssetRecord) -> Picture | None:
+        with self._places.of(asset).fetch(asset) as path:
+            request = DecodeRequest(
+                path,
+                limits_of(self._settings),
+                {_INPUT: self._senses.vision.image_input},
+                want_sound_track=False,
+                want_text=False,
+            )
+            with closing(self._decode(request)) as items:
+                return next((item.pictures[_INPUT] for item in items if isinstance(item, PictureItem)), None)
+
+    def _sound(self, asset: AssetRecord) -> Waveform | None:
+        """Of the longest stretch that sounds alike; None where somebody speaks, or nothing is heard."""
+        with self._database.read() as connection:
+            found = segments_of_assets(connection, [asset.id])
+        if any(segment.signal == Signal.SPEECH for segment in found):
+            return None
+        stretches = [
+            (segment.start_seconds, segment.end_seconds)
+            for segment in found
+            if segment.signal == Signal.SOUND and segment.start_seconds is not None and segment.end_seconds is not None
+        ]
+        if not stretches:
+            return None
+        start, end = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
+        return self._sounds.stretch(asset, start, end)

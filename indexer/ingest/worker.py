@@ -20,7 +20,7 @@ from typing import Protocol, Self
 
 from indexer.decoding.decoder import Items
 from indexer.decoding.items import DecodeRequest
-from indexer.ingest.captioner import Captioner, Choose, Describer, likeliest
+from indexer.ingest.captioner import Captioner, Choose, Describers, likeliest
 from indexer.ingest.embedder import Spaces
 from indexer.ingest.intake import Intake, NotHere
 from indexer.ingest.ledger import CatalogueLedger
@@ -110,7 +110,7 @@ class Worker:
         makers: Sequence[MakerFactory] = (PictureMaker,),
         *,
         reading: Sequence[MakerFactory] = (),
-        describer: Describer | None = None,
+        senses: Describers | None = None,
         choose: Choose = likeliest,
         concurrency: int | None = None,
         interrupt: Callable[[], None] = lambda: None,
@@ -118,8 +118,8 @@ class Worker:
     ) -> Self:
         """A worker whose stages run in this process.
 
-        `makers` make every segment but text in images, which `reading` makes on a second visit. `describer` captions
-        images once nothing else is to be done, and `choose` says which of its sentences is kept. `interrupt` ends
+        `makers` make every segment but text in images, which `reading` makes on a second visit. `senses` caption
+        images and sounds once nothing else is to be done, and `choose` says which sentence is kept. `interrupt` ends
         running calls of `decode`, so that a stop need not wait for a film.
         """
         threads = concurrency or settings.decode_processes or os.cpu_count() or 1
@@ -132,8 +132,8 @@ class Worker:
             return Pipeline(work, spaces, threads, capacity=2 * settings.batch_assets + 1)
 
         worker = cls(settings, database, pipeline)
-        if describer is not None:
-            worker._captioner = Captioner(settings, database, describer, decode, choose, worker.owner)
+        if senses is not None:
+            worker._captioner = Captioner(settings, database, senses, decode, choose, worker.owner)
         return worker
 
     def run(self, stop: threading.Event, until_idle: bool = False, listener: ProgressListener | None = None) -> Tally:
@@ -172,7 +172,7 @@ class Worker:
         self._recorder.write(outcomes)
 
     def _caption_some(self) -> bool:
-        """Whether there were images without a caption."""
+        """Whether there were images or sounds without a caption."""
         if self._captioner is None:
             return False
         try:

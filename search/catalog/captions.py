@@ -1,12 +1,12 @@
-"""Captions of images: which are still to be made, and what was made.
+"""Captions of images and sounds: which are still to be made, and what was made.
 
-Claimed with a lease as all work is, once an image is searchable and its text is read; it stays searchable
-meanwhile. An image that is indexed anew, because its file changed, has no caption any more.
+Claimed with a lease as all work is, once one is searchable and its text is read; it stays searchable
+meanwhile. What is indexed anew, because its file changed, has no caption any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, and_, bindparam, or_, text, update
 
@@ -16,16 +16,25 @@ from search.catalog.records import AssetRecord
 from search.catalog.sequence import database_time
 from search.catalog.sql.cleaning import clean_text
 from search.catalog.states import AssetStatus
+from search.results import Kind
 
 
 def claim_without_caption(
-    connection: Connection, owner: str, limit: int, lease_seconds: float, now: float | None = None
+    connection: Connection,
+    owner: str,
+    limit: int,
+    lease_seconds: float,
+    kinds: Sequence[Kind] = (Kind.IMAGE,),
+    now: float | None = None,
 ) -> list[AssetRecord]:
-    """Up to `limit` indexed images without a caption, oldest first. Each claim counts as an attempt."""
+    """Up to `limit` indexed images, or other `kinds`, without a caption, oldest first.
+
+    Each claim counts as an attempt.
+    """
     now = database_time(connection) if now is None else now
     silent = and_(asset.c.lease_expires_at < now, asset.c.lease_owner != owner)
     free = or_(asset.c.lease_expires_at.is_(None), silent)
-    waiting = and_(text(WITHOUT_CAPTION), ~asset.c.unread, asset.c.not_before <= now, free)
+    waiting = and_(text(WITHOUT_CAPTION), asset.c.kind.in_(kinds), ~asset.c.unread, asset.c.not_before <= now, free)
     return take(connection, waiting, AssetStatus.INDEXED, owner, limit, now + lease_seconds)
 
 

@@ -41,8 +41,8 @@ metadata = MetaData(naming_convention=NAMING)
 # SQLite gives rowids (and so never-reused ids) only to INTEGER primary keys.
 Id = BigInteger().with_variant(Integer, "sqlite")
 
-# An image that is searchable and that no model has looked at; see search/catalog/captions.py.
-WITHOUT_CAPTION = f"caption IS NULL AND kind = 'image' AND status = '{AssetStatus.INDEXED}'"
+# An image or sound that is searchable and that no model has looked at; see search/catalog/captions.py.
+WITHOUT_CAPTION = f"caption IS NULL AND kind IN ('image', 'audio') AND status = '{AssetStatus.INDEXED}'"
 
 source = Table(
     "source",

@@ -20,7 +20,7 @@ from search.language.evidence import Origin, Span
 from search.language.extractive_answers import Sentence
 from search.language.lexical import sentences
 from search.language.llm import LanguageModel, Limits, Piece, Prompt
-from search.language.looking import Looker, asks_to_look
+from search.language.looking import Looker, sense_asked
 from search.language.picture_captions import PictureReader
 from search.language.prompt_pictures import PromptPicture, PromptPictures
 from search.language.question_planning import AnswerType, QuestionPlan
@@ -181,25 +181,23 @@ class Answerer:
 
     def _sights(self, plan: QuestionPlan, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]) -> list[Sentence]:
         """Pictures and sounds that match. Not for questions about words: those a picture can't answer."""
-        asked_to_look = asks_to_look(plan.question)
-        looker = self._looker if asked_to_look else None
+        sense = sense_asked(plan.question)
+        looker = self._looker if sense else None
         of_words = plan.want in (AnswerType.SPOKEN, AnswerType.WRITTEN, AnswerType.MOMENT) or plan.want.is_fact
         if of_words or (plan.expects in _NEVER_SEEN and not looker):
             return []
         asked = looker or plan.want in (AnswerType.SEEN, AnswerType.HEARD)
         least = FAINTLY_SEEN if asked else SURELY_SEEN
-        senses = {signal.sense for signal in plan.only} or (
-            {Sense.SEEN} if asked_to_look else {Sense.SEEN, Sense.HEARD}
-        )
+        senses = {signal.sense for signal in plan.only} or ({sense} if sense else {Sense.SEEN, Sense.HEARD})
         seen = [hit for hit in hits if hit.relevance >= least and hit.moments and hit.moments[0].signal.sense in senses]
         shown = extractive_answers.sure_or_near(seen)[: extractive_answers.MAX_SENTENCES]
         if looker:
-            with tracing.span("look at pictures", pictures=len(shown)):
+            with tracing.span("look or listen", items=len(shown)):
                 looked = looker.impressions(plan.question, shown)
             if any(looked):
                 return extractive_answers.from_looks(list(zip(shown, looked, strict=True)))
         described = list(zip(shown, self._impressions(shown, vectors), strict=True))
-        return extractive_answers.from_sights(described, asked_to_look)
+        return extractive_answers.from_sights(described, sense is not None)
 
     def _impressions(self, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]) -> list[str]:
         """What each hit's picture seems to show; "" where the model can't tell."""

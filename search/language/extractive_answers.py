@@ -13,7 +13,7 @@ from search.language.lexical import content, overlap
 from search.language.question_planning import AnswerType, QuestionPlan, sought
 from search.language.span_scoring import ScoredSpan
 from search.results import Hit, Kind, Moment
-from search.signals import Signal
+from search.signals import Sense, Signal
 
 MAX_SENTENCES = 3
 # A further span is said too when it is nearly as likely as the best one.
@@ -127,8 +127,10 @@ def from_sights(descriptions: Sequence[tuple[Hit, str]], asked_to_look: bool) ->
     for hit, impression in descriptions[:MAX_SENTENCES]:
         (span,) = _seen([hit])
         at = _place(span)
-        match = "may show it" if asked_to_look else _match(hit)
-        words = f"{span.name}{at} {match}{f'; it seems to show: {impression}' if impression else ''}."
+        heard = span.moment.signal.sense is Sense.HEARD
+        match = ("may hold it" if heard else "may show it") if asked_to_look else _match(hit)
+        seems = "it sounds like" if heard else "it seems to show"
+        words = f"{span.name}{at} {match}{f'; {seems}: {impression}' if impression else ''}."
         sentences.append(Sentence(words, span, hit.relevance))
     return sentences
 
@@ -140,12 +142,13 @@ def from_picture(words: str, hit: Hit, moment: Moment) -> Sentence:
 
 
 def from_looks(looks: Sequence[tuple[Hit, str]]) -> list[Sentence]:
-    """What a look at a picture seems to answer; pictures that say nothing are left out."""
+    """What a look at a picture, or listening to a sound, seems to answer; those that say nothing are left out."""
     sentences = []
     for hit, words in looks[:MAX_SENTENCES]:
         if words:
             (span,) = _seen([hit])
-            told = f"Looking at {span.name}{_place(span)}, the answer seems to be: {words}."
+            way = "Listening to" if span.moment.signal.sense is Sense.HEARD else "Looking at"
+            told = f"{way} {span.name}{_place(span)}, the answer seems to be: {words}."
             sentences.append(Sentence(told, span, hit.relevance))
     return sentences
 

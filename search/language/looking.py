@@ -1,7 +1,7 @@
-"""Questions that the picture itself answers: colours, what somebody does, whether something is in it.
+"""Questions that a picture or sound itself answers: colours, what somebody does, what makes a noise.
 
-The vision model is small and sees 260 pixels: what it says is an impression, and only said when it is sure enough.
-Knows questions, hits and the vision model; where pictures come from is the caller's affair.
+The model is small, sees 260 pixels and hears 5 s: what it says is an impression, and only said when it is sure enough.
+Knows questions, hits and the model's senses; where pictures and sounds come from is the caller's affair.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ import io
 import logging
 import math
 import re
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from PIL import Image
 
 from search.errors import MedleyError
-from search.multimodal.vision import Vision
+from search.multimodal.vision import Senses
 from search.results import Hit
 from search.signals import Sense
-from search.spaces.inputs import fit
+from search.spaces.inputs import Waveform, fit
 
-MAX_LOOKED_AT = 2  # pictures of one question: each costs a second of a shared core
+if TYPE_CHECKING:
+    from search.multimodal.model import Impression
+
+MAX_LOOKED_AT = 2  # pictures or sounds of one question: each costs a second of a shared core
 LEAST_SURE = 0.35  # mean probability of an answer's words, below which nothing is said
 _SIDE = 512  # of the thumbnails, which are mostly there already
 _LOOKS = re.compile(
@@ -32,7 +35,16 @@ _LOOKS = re.compile(
     r"|\bwhere (?:is|are) (?:he|she|they|the \w+)\b",
     re.IGNORECASE,
 )
-_NOTHING = frozenset({"", "not visible"})
+_LISTENS = re.compile(
+    r"\b(?:can|could|do|did) (?:i|we|you|one) hear\b(?! (?:about|her|him|them|anyone|someone))"
+    r"|\bcan (?:\w+ ){0,3}be heard\b"
+    r"|\bwhat (?:animal|machine|instrument|vehicle|kind of sound|sound|noise)\b.*\b(?:heard|hear|this|that|it)\b"
+    r"|\bwhat (?:makes|is making) (?:this|that|the) (?:sound|noise)\b"
+    r"|\bwhat (?:does|do) .+ sound like\b"
+    r"|\b(?:is|are) there\b.*\bin (?:it|(?:the|this|that|my) (?:recording|sound|audio|clip))\b",
+    re.IGNORECASE,
+)
+_NOTHING = frozenset({"", "not visible", "nothing"})
 _log = logging.getLogger(__name__)
 
 
@@ -46,43 +58,76 @@ class PictureFiles(Protocol):
         """
 
 
-class Looker:
-    """Asks the vision model about the pictures of hits. Thread-safe."""
+class SoundFiles(Protocol):
+    """Where sounds of assets come from."""
 
-    def __init__(self, vision: Vision, files: PictureFiles) -> None:
-        self._vision = vision
-        self._files = files
+    def __call__(self, asset_id: int, start: float, end: float) -> Waveform:
+        """What can be heard between two times in seconds. Raises MedleyError."""
+
+
+class Looker:
+    """Asks the vision model about the pictures of hits, and as a listener about their sounds. Thread-safe."""
+
+    def __init__(self, senses: Senses, pictures: PictureFiles, sounds: SoundFiles) -> None:
+        self._senses = senses
+        self._pictures = pictures
+        self._sounds = sounds
 
     def impressions(self, question: str, hits: Sequence[Hit]) -> list[str]:
-        """What the picture of each hit seems to say to the question; "" where it says nothing."""
+        """What the picture or sound of each hit seems to say to the question; "" where it says nothing."""
         said = [""] * len(hits)
-        if not asks_to_look(question):
+        sense = sense_asked(question)
+        if sense is None:
             return said
-        if not self._vision.ready:
-            # A server is converting the model right now: the caller gets the pictures that match instead of a time-out.
-            _log.info("no picture is looked at: the language model is still being prepared")
+        if not self._senses.vision.ready:
+            # A server is converting the model right now: the caller gets the hits that match instead of a time-out.
+            _log.info("nothing is looked at: the language model is still being prepared")
             return said
-        pictured = [i for i, hit in enumerate(hits) if hit.moments and hit.moments[0].signal.sense is Sense.SEEN]
-        loaded = {i: picture for i in pictured[:MAX_LOOKED_AT] if (picture := self._picture(hits[i])) is not None}
-        if not loaded:
-            return said
-        wanted = self._vision.image_input
-        answers = self._vision.answers(question, [fit(picture, wanted) for picture in loaded.values()])
-        for i, answer in zip(loaded, answers, strict=True):
+        fitting = [i for i, hit in enumerate(hits) if hit.moments and hit.moments[0].signal.sense is sense]
+        ask = self._see if sense is Sense.SEEN else self._hear
+        for i, answer in ask(question, {i: hits[i] for i in fitting[:MAX_LOOKED_AT]}).items():
             words = answer.words.strip(" .")
             if words.lower() not in _NOTHING and math.exp(answer.per_token) >= LEAST_SURE:
                 said[i] = words[:1].lower() + words[1:]
         return said
 
+    def _see(self, question: str, hits: Mapping[int, Hit]) -> dict[int, Impression]:
+        loaded = {i: picture for i, hit in hits.items() if (picture := self._picture(hit)) is not None}
+        if not loaded:
+            return {}
+        vision = self._senses.vision
+        wanted = vision.image_input
+        answers = vision.answers(question, [fit(picture, wanted) for picture in loaded.values()])
+        return dict(zip(loaded, answers, strict=True))
+
+    def _hear(self, question: str, hits: Mapping[int, Hit]) -> dict[int, Impression]:
+        hearing = self._senses.hearing
+        if hearing is None:
+            return {}
+        loaded = {i: sound for i, hit in hits.items() if (sound := self._sound(hit)) is not None}
+        return dict(zip(loaded, hearing.answers(question, list(loaded.values())), strict=True))
+
     def _picture(self, hit: Hit) -> Image.Image | None:
         try:
-            data = self._files(int(hit.asset.id), hit.moments[0].start_seconds, _SIDE, hit.moments[0].page)
+            data = self._pictures(int(hit.asset.id), hit.moments[0].start_seconds, _SIDE, hit.moments[0].page)
         except MedleyError as error:
             _log.info("%s is not looked at: %s", hit.asset.path, error)
             return None
         return Image.open(io.BytesIO(data)).convert("RGB")
 
+    def _sound(self, hit: Hit) -> Waveform | None:
+        start, end = hit.moments[0].start_seconds, hit.moments[0].end_seconds
+        if start is None or end is None:
+            return None
+        try:
+            return self._sounds(int(hit.asset.id), start, end)
+        except MedleyError as error:
+            _log.info("%s is not listened to: %s", hit.asset.path, error)
+            return None
 
-def asks_to_look(question: str) -> bool:
-    """Whether only a look at a picture can answer."""
-    return _LOOKS.search(question) is not None
+
+def sense_asked(question: str) -> Sense | None:
+    """Whether only a look at a picture, or listening to a sound, can answer; None where words may."""
+    if _LOOKS.search(question):
+        return Sense.SEEN
+    return Sense.HEARD if _LISTENS.search(question) else None

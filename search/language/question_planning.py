@@ -111,6 +111,7 @@ _RULES: tuple[tuple[AnswerType, str], ...] = (
         AnswerType.HEARD,
         r"\b(?:sounds?|noises?)\ of\b | \b(?:is|are)\ there\b.*\b(?:sounds?|noises?)\b"
         r"| \b(?:can|could|do|did)\ (?:i|we|you|one)\ hear\b(?!\ (?:about|her|him|them|anyone|someone))"
+        r"| \bcan\ (?:\w+\ ){0,3}be\ heard\b"
         rf"| \b(?:which|what)\ (?:{_MEDIA}|sounds?)\b.*\b(?:sounds?|noises?)\b",
     ),
     (

@@ -1,24 +1,30 @@
-"""Images are captioned once everything else is done, and a library is whole without captions."""
+"""Images and sounds are captioned once everything else is done, and a library is whole without captions."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from support.library import Library
+from support.media import tone, write_wav
 
 from indexer.decoding.decoder import DecoderPool, Items
-from indexer.decoding.items import DecodeRequest
+from indexer.decoding.items import DecodeRequest, SegmentDraft, SoundItem
 from indexer.ingest.caption_choice import CaptionChooser
 from indexer.ingest.captioner import Captioner, likeliest
 from indexer.ingest.worker import Worker
+from indexer.segmenting.segmenter import PictureMaker
+from indexer.segmenting.sound import SoundSegmenter
 from search.catalog.database import Database
 from search.errors import LanguageModelError, MachineError, TransientMediaError
 from search.settings import Settings
-from search.spaces.inputs import ImageInput, Picture
+from search.signals import Signal
+from search.spaces.inputs import ImageInput, Picture, Waveform
 
 
 class ColourDescriber:
@@ -40,16 +46,53 @@ class ColourDescriber:
         ]
 
 
+class PitchDescriber:
+    """Names the strongest frequency of a sound."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def captions(self, sounds: Sequence[Waveform]) -> list[list[str]]:
+        self.asked.append(len(sounds))
+        return [[f"A tone of {np.abs(np.fft.rfft(sound)).argmax() * 16000 / len(sound):.0f} Hz."] for sound in sounds]
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The senses of a model of these tests."""
+
+    vision: ColourDescriber
+    hearing: PitchDescriber | None = None
+
+
+class Listener:
+    """Takes any sound that is low for speech."""
+
+    def feed(self, item: object) -> Iterator[SegmentDraft]:
+        if isinstance(item, SoundItem) and np.abs(np.diff(item.waveform)).max() < 0.2:
+            yield SegmentDraft(Signal.SPEECH, 0.0, 1.0, text="a low voice")
+
+    def finish(self) -> Iterator[SegmentDraft]:
+        return iter(())
+
+
 @pytest.fixture
 def library(database: Database, settings: Settings, tmp_path: Path) -> Iterator[Library]:
     with DecoderPool(settings, size=2) as pool:
         yield Library(database, settings, tmp_path / "media", pool)
 
 
-def work(library: Library, describer: ColourDescriber) -> None:
+def work(library: Library, describer: ColourDescriber, hearing: PitchDescriber | None = None) -> None:
     library.scan()
     spaces = {library.space_id: library.space}
-    worker = Worker.here(library.settings, library.database, lambda: spaces, library.pool.decode, describer=describer)
+    worker = Worker.here(
+        library.settings,
+        library.database,
+        lambda: spaces,
+        library.pool.decode,
+        library.makers,
+        senses=Heads(describer, hearing),
+    )
     worker.run(threading.Event(), until_idle=True)
 
 
@@ -78,6 +121,36 @@ def test_a_copy_of_a_captioned_image_has_its_caption(library: Library) -> None:
     assert describer.asked == [1]
 
 
+def test_sounds_get_a_caption_unless_somebody_speaks(library: Library) -> None:
+    library.makers = (PictureMaker, SoundSegmenter, Listener)
+    write_wav(library.root / "high.wav", tone(4.0, 1500.0))
+    write_wav(library.root / "voice.wav", tone(4.0, 200.0))
+    write_wav(library.root / "quiet.wav", np.zeros(4 * 16000, np.float32))
+    Image.new("RGB", (64, 48), "red").save(library.root / "one.png")
+    hearing = PitchDescriber()
+    work(library, ColourDescriber(), hearing)
+    told = {b"high.wav": "A tone of 1500 Hz.", b"voice.wav": "", b"quiet.wav": "", b"one.png": "All red."}
+    assert captions(library) == told
+    assert hearing.asked == [1]
+    work(library, ColourDescriber(), hearing)
+    assert hearing.asked == [1]  # what got none is not asked for again
+
+
+def test_the_longest_stretch_is_what_is_described(library: Library) -> None:
+    library.makers = (SoundSegmenter,)
+    pause = np.zeros(3 * 16000, np.float32)
+    write_wav(library.root / "two.wav", np.concatenate([tone(2.0, 800.0), pause, tone(6.0, 2400.0), pause]))
+    work(library, ColourDescriber(), PitchDescriber())
+    assert captions(library) == {b"two.wav": "A tone of 2400 Hz."}
+
+
+def test_without_a_resampler_sounds_wait(library: Library) -> None:
+    library.makers = (SoundSegmenter,)
+    write_wav(library.root / "high.wav", tone(4.0, 1500.0))
+    work(library, ColourDescriber())
+    assert captions(library) == {b"high.wav": None}
+
+
 def test_without_a_model_everything_is_indexed_and_nothing_captioned(library: Library) -> None:
     Image.new("RGB", (64, 48), "red").save(library.root / "one.png")
     work(library, ColourDescriber(LanguageModelError("its weights are gone")))
@@ -92,7 +165,9 @@ def test_a_file_that_is_gone_is_tried_again_later(library: Library) -> None:
     path.rename(path.with_suffix(".away"))
     describer = ColourDescriber()
     spaces = {library.space_id: library.space}
-    worker = Worker.here(library.settings, library.database, lambda: spaces, library.pool.decode, describer=describer)
+    worker = Worker.here(
+        library.settings, library.database, lambda: spaces, library.pool.decode, senses=Heads(describer)
+    )
     worker.run(threading.Event(), until_idle=True)
     assert (captions(library), describer.asked) == ({b"one.png": None}, [])
 
@@ -109,7 +184,10 @@ def test_what_the_machine_lacks_takes_no_image_its_caption(
         yield
 
     describer = ColourDescriber()
-    assert Captioner(library.settings, library.database, describer, decode, likeliest, "someone").caption_some() == 1
+    assert (
+        Captioner(library.settings, library.database, Heads(describer), decode, likeliest, "someone").caption_some()
+        == 1
+    )
     (asset,) = library.all().values()
     assert (asset.status, asset.caption, asset.attempts) == ("indexed", None, attempts)
     assert describer.asked == []

@@ -1,4 +1,4 @@
-"""Questions that only a look at the picture answers."""
+"""Questions that only a look at the picture, or listening to the sound, answers."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import io
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 import pytest
 from PIL import Image
 from support.language_world import WordModel, answerer, pictured, spoken
 
 from search.errors import TransientMediaError
-from search.language.looking import Looker, asks_to_look
+from search.language.looking import Looker, sense_asked
 from search.language.question_planning import plan_question
 from search.multimodal.model import Impression
-from search.signals import Signal
-from search.spaces.inputs import ImageInput, Picture
+from search.multimodal.vision import Senses
+from search.results import Hit
+from search.signals import Sense, Signal
+from search.spaces.inputs import ImageInput, Picture, Waveform
 
 
 class Eyes:
@@ -42,8 +45,28 @@ def files(asset_id: int, seconds: float | None, side: int, page: int | None = No
     return data.getvalue()
 
 
-def looker(eyes: Eyes) -> Looker:
-    return Looker(eyes, files)  # type: ignore[arg-type]  # all of a vision model that is asked
+class Ears:
+    """Says whether a sound is loud, and how long it is."""
+
+    def answers(self, question: str, sounds: Sequence[Waveform]) -> list[Impression]:
+        return [Impression(f"{'A bang' if np.abs(sound).max() > 0.5 else 'Nothing'}.", -0.1) for sound in sounds]
+
+
+def sounds(asset_id: int, start: float, end: float) -> Waveform:
+    if asset_id == 404:
+        raise TransientMediaError("is on a disk that is not there")
+    return np.full(int((end - start) * 16000), 0.9 if asset_id % 2 else 0.0, np.float32)
+
+
+def looker(eyes: Eyes, ears: Ears | None = None) -> Looker:
+    senses = Senses(eyes, ears)  # type: ignore[arg-type]  # all of a model's senses that is asked
+    return Looker(senses, files, sounds)
+
+
+def heard(path: str, asset_id: int) -> Hit:
+    hit = pictured(path, asset_id)
+    moment = msgspec.structs.replace(hit.moments[0], signal=Signal.SOUND, start_seconds=2.0, end_seconds=4.5)
+    return msgspec.structs.replace(hit, moments=(moment,))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +86,44 @@ def looker(eyes: Eyes) -> Looker:
     ],
 )
 def test_some_questions_need_a_look(question: str, looks: bool) -> None:
-    assert asks_to_look(question) is looks
+    assert (sense_asked(question) is Sense.SEEN) is looks
+
+
+@pytest.mark.parametrize(
+    ("question", "listens"),
+    [
+        ("What can be heard?", True),
+        ("What animal can be heard?", True),
+        ("Can you hear a siren?", True),
+        ("Is there a siren in it?", True),
+        ("Is there a dog in the recording?", True),
+        ("What is making that noise?", True),
+        ("What does it sound like?", True),
+        ("Did you hear about the bridge?", False),
+        ("Is there a recording of rain?", False),
+        ("What animal is in the photo?", False),
+        ("What did she say about the siren?", False),
+    ],
+)
+def test_some_questions_need_to_be_listened_to(question: str, listens: bool) -> None:
+    assert (sense_asked(question) is Sense.HEARD) is listens
+
+
+def test_sounds_answer_what_can_be_heard() -> None:
+    hits = [heard("bang.ogg", 1), pictured("a.jpg", 3), heard("quiet.ogg", 2)]
+    assert looker(Eyes(), Ears()).impressions("What can be heard?", hits) == ["a bang", "", ""]
+    assert looker(Eyes()).impressions("What can be heard?", hits) == ["", "", ""]  # nothing was trained for sounds
+
+
+def test_a_sound_that_can_not_be_had_is_passed_over() -> None:
+    assert looker(Eyes(), Ears()).impressions("What can be heard?", [heard("gone.ogg", 404)]) == [""]
+
+
+def test_the_answer_names_the_time_and_cites_the_sound() -> None:
+    asked = answerer(WordModel(), "words", looker(Eyes(), Ears()))
+    answer = asked.answer(plan_question("What can be heard?"), [heard("bang.ogg", 1)], {})
+    assert answer.answer == "Listening to bang.ogg at 0:02, the answer seems to be: a bang. [1]"
+    assert [citation.path for citation in answer.citations] == ["bang.ogg"]
 
 
 def test_pictures_answer_and_recordings_do_not() -> None:

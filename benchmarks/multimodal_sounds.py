@@ -1,0 +1,120 @@
+"""Does the language model hear? The true label among all, captions, and yes or no, over labelled recordings.
+
+    python -m benchmarks.multimodal_sounds --data ../data --work work --home work/home --part test
+
+Recordings of a part of `training/multimodal_sounds_data.py`. A label's caption among those of all labels, by likelihood
+over typical sounds; whether the caption that is written word by word names the label's thing; whether "is there a ...?"
+is answered rightly, asked of what is there and of what is taken for it. Beside them what the search does without a
+language model: the label whose phrasings are nearest to the sound's vector, with `--sound-head` a head that has not
+heard the recordings (`training.sounds --held-out` leaves out fold 4, the test part; the shipped one has heard all).
+`--ablate` gives every recording another one's tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from search.arrays import Float32Array
+from search.language.backends import LocalModel
+from search.language.lexical import content
+from search.multimodal.adapter import Adapter, adapter_path, sounds_path
+from search.multimodal.beam_search import Beams
+from search.multimodal.model import MultimodalModel
+from search.multimodal.sound_encoder import SoundMaps
+from search.multimodal.vision import STARTER
+from search.settings import Settings
+from search.spaces.sound import HEAD, SoundFeatures, SoundHead, windows
+from search.spaces.weights import shipped
+from training.multimodal_sounds_data import CAPTIONS, NEAR, THINGS, Sounds, asks
+from training.sounds import SYNTHETIC, Phrases, recordings
+
+GREEDY = [Beams(width=1)]
+
+
+def among(ranks: np.ndarray) -> dict[str, float]:
+    """How often the true label is first, and among the first five; `ranks` `(n,)` from 0."""
+    return {"top1": round(float((ranks < 1).mean()), 3), "top5": round(float((ranks < 5).mean()), 3)}
+
+
+def ranks_of(scores: Float32Array, labels: Sequence[str], names: Sequence[str]) -> np.ndarray:
+    """`(n, len(names))` -> `(n,)`: how many labels score above the true one."""
+    own = scores[np.arange(len(labels)), [names.index(label) for label in labels]]
+    ranks: np.ndarray = (scores > own[:, None]).sum(1)
+    return ranks
+
+
+def names_label(caption: str, label: str) -> bool:
+    """Does a caption hold a word of the label's own captions that no other label's have?"""
+    others = {word for other, texts in CAPTIONS.items() if other != label for text in texts for word in content(text)}
+    own = {word for text in CAPTIONS[label] for word in content(text)} - others
+    return bool(content(caption) & own)
+
+
+def yes_or_no(model: MultimodalModel, soft: Float32Array, labels: Sequence[str]) -> dict[str, float]:
+    """Right answers to questions about what is there and what is taken for it."""
+    told: dict[str, list[bool]] = {"yes": [], "no": []}
+    for thing in THINGS:
+        for wanted, rows in (
+            ("yes", [row for row, label in enumerate(labels) if label == thing]),
+            ("no", [row for row, label in enumerate(labels) if thing == NEAR[label][0]]),
+        ):
+            answers = model.answers(asks(thing), soft[rows]) if rows else []
+            told[wanted] += [answer.words.lower().startswith(wanted) for answer in answers]
+    right = [float(np.mean(told[wanted])) for wanted in ("yes", "no")]
+    return {"questions": len(told["yes"]) + len(told["no"]), "yes": round(right[0], 3), "no": round(right[1], 3)}
+
+
+def by_space(data: Path, numbers: Sequence[int], names: Sequence[str], settings: Settings, head: Path) -> np.ndarray:
+    """`(n, len(names))`: how near each recording's vector is to each label's phrasings."""
+    sources = recordings(data)
+    extract = SoundFeatures.load(settings.models, settings.threads or 1)
+    features = np.stack([extract(windows(sources[n][2])).mean(axis=0) for n in numbers])
+    phrases = Phrases()
+    near: np.ndarray = SoundHead(load_file(head))(features) @ np.stack([phrases.label(name) for name in names]).T
+    return near
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the figures as JSON, and some captions."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="encoder states are kept here")
+    parser.add_argument("--home", type=Path, required=True, help="where the converted language model is kept")
+    parser.add_argument("--sounds", type=Path, help="default: the shipped resampler")
+    parser.add_argument("--sound-head", type=Path, help="default: the shipped head, which has heard the recordings")
+    parser.add_argument("--part", choices=("train", "validation", "test"), default="test")
+    parser.add_argument("--describe", type=int, default=10)
+    parser.add_argument("--ablate", action="store_true")
+    options = parser.parse_args(arguments)
+    settings = Settings.load(home=options.home)
+    sounds = Sounds(options.data, SoundMaps.load(settings), options.work, 0, 0)
+    numbers = [int(n) for n in sounds.numbers(options.part) if sounds.labels[n] not in SYNTHETIC]
+    labels = [str(sounds.labels[n]) for n in numbers]
+    names = [name for name in CAPTIONS if name not in SYNTHETIC]
+    base = Adapter.load(adapter_path(STARTER, "embedded"))
+    heard = Adapter.load(options.sounds or sounds_path("embedded"), base)
+    with LocalModel(settings).adapted(heard) as model:
+        soft = model.soft_tokens(sounds.whole(numbers))
+        if options.ablate:
+            soft = np.random.default_rng(0).permutation(soft)
+        written = [likely[0].words for likely in model.captions(soft, GREEDY)]
+        shown = np.random.default_rng(1).permutation(len(labels))[: options.describe]
+        for row in shown:
+            print(f"| {written[row]} | {labels[row]} |", flush=True)
+        right = [names_label(caption, label) for caption, label in zip(written, labels, strict=True)]
+        print(json.dumps({"recordings": len(labels), "captions right": round(float(np.mean(right)), 3)}), flush=True)
+        print(json.dumps({"yes or no": yes_or_no(model, soft, labels)}), flush=True)
+        gains = model.gains([CAPTIONS[name][0] for name in names], soft)
+        print(json.dumps({"among": {"labels": len(names), **among(ranks_of(gains, labels, names))}}), flush=True)
+    near = by_space(options.data, numbers, names, settings, options.sound_head or shipped(HEAD))
+    print(json.dumps({"the space alone": among(ranks_of(near, labels, names))}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
