@@ -27,7 +27,6 @@ from indexer.ingest.caption_choice import nearest
 from search.arrays import Float32Array
 from search.language.backends import LocalModel
 from search.multimodal.adapter import Adapter, adapter_path
-from search.multimodal.beam_search import Beams
 from search.multimodal.map_encoder import STARTER, MapEncoder, open_map_encoder
 from search.multimodal.model import CAPTION_BEAMS, MultimodalModel
 from search.settings import Settings
@@ -44,28 +43,21 @@ def captions(
     model: MultimodalModel, soft: Float32Array, choose: Choose, references: Sequence[Sequence[str]]
 ) -> dict[str, Any]:
     """Scores of captions that are written word by word, of those that beams find, and of what is chosen of both."""
-    scores: dict[str, Any] = {"photos": len(soft)}
-    ways: dict[str, tuple[Sequence[Beams], Choose]] = {
-        "greedy": ([Beams(width=1)], _first),
-        "beams": ([Beams(width=12)], _first),
-        "chosen": (CAPTION_BEAMS, choose),
+    narrow, wide = ([[said.words for said in likely] for likely in model.captions(soft, [b])] for b in CAPTION_BEAMS)
+    written = {
+        "greedy": [texts[0] for texts in narrow],
+        "beams": [texts[0] for texts in wide],
+        "chosen": choose([list(dict.fromkeys(one + more)) for one, more in zip(narrow, wide, strict=True)]),
     }
-    for name, (searches, chosen) in ways.items():
-        began = time.process_time()
-        written = chosen([[said.words for said in likely] for likely in model.captions(soft, searches)])
-        seconds = (time.process_time() - began) / len(written)
-        blue = bleu(written, references)
+    scores: dict[str, Any] = {"photos": len(soft)}
+    for name, texts in written.items():
+        blue = bleu(texts, references)
         scores[name] = {
-            "CIDEr": round(float(np.mean(cider(written, references))), 3),
+            "CIDEr": round(float(np.mean(cider(texts, references))), 3),
             "BLEU-4": round(blue[3], 3),
             "BLEU-1": round(blue[0], 3),
-            "CPU seconds a photo": round(seconds, 3),
         }
     return scores
-
-
-def _first(sentences: Sequence[Sequence[str]]) -> list[str]:
-    return [texts[0] for texts in sentences]
 
 
 def among(model: MultimodalModel, soft: Float32Array, texts: Sequence[str]) -> dict[str, float]:
@@ -135,7 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         likely = [[said.words for said in texts] for texts in model.captions(soft[: options.describe])]
         for said, photo in zip(choose(likely), photos, strict=False):
             print(f"| {said} | {photo['captions'][0]} |", flush=True)
+        began = time.process_time()
         scores = captions(model, soft, choose, [described["captions"] for described in photos])
+        scores["CPU seconds a photo"] = round((time.process_time() - began) / len(photos), 3)
         print(json.dumps({"captions": scores}), flush=True)
         texts = [tidy(photo["captions"][0]) for photo in photos[: options.among]]
         print(json.dumps({"among": among(model, soft[: options.among], texts)}), flush=True)
