@@ -306,3 +306,10 @@ class TestSounds:
         assert middle(sound)[0] == (WINDOW_SAMPLES + 10) // 2
         assert len(middle(sound)) == WINDOW_SAMPLES
         assert len(middle(sound[:50])) == 50
+
+
+def test_the_shipped_resampler_of_sounds_fits_the_shipped_adapter() -> None:
+    base = Adapter.load(adapter_path("starter", "embedded"))
+    heard = Adapter.load(sounds_path("embedded"), base)
+    assert (heard.record.over, heard.record.layer) == (base.updates_identity, base.record.layer)
+    assert heard.below("resampler.").keys() == base.below("resampler.").keys()
