@@ -31,22 +31,17 @@ from search.multimodal.vision import STARTER
 from search.settings import Settings
 from search.spaces.sound import HEAD, SoundFeatures, SoundHead, windows
 from search.spaces.weights import shipped
+from training.measures import own_ranks, recall_at
 from training.multimodal_sounds_data import CAPTIONS, NEAR, THINGS, Sounds, asks
 from training.sounds import SYNTHETIC, Phrases, recordings
 
 GREEDY = [Beams(width=1)]
 
 
-def among(ranks: np.ndarray) -> dict[str, float]:
-    """How often the true label is first, and among the first five; `ranks` `(n,)` from 0."""
-    return {"top1": round(float((ranks < 1).mean()), 3), "top5": round(float((ranks < 5).mean()), 3)}
-
-
-def ranks_of(scores: Float32Array, labels: Sequence[str], names: Sequence[str]) -> np.ndarray:
-    """`(n, len(names))` -> `(n,)`: how many labels score above the true one."""
-    own = scores[np.arange(len(labels)), [names.index(label) for label in labels]]
-    ranks: np.ndarray = (scores > own[:, None]).sum(1)
-    return ranks
+def among(scores: Float32Array, labels: Sequence[str], names: Sequence[str]) -> dict[str, float]:
+    """How often the true label is first, and among the first five, by `scores` `(n, len(names))`."""
+    ranks = own_ranks(scores, np.array([names.index(label) for label in labels]))
+    return {f"top{k}": round(recall_at(ranks, k), 3) for k in (1, 5)}
 
 
 def names_label(caption: str, label: str) -> bool:
@@ -111,9 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(json.dumps({"recordings": len(labels), "captions right": round(float(np.mean(right)), 3)}), flush=True)
         print(json.dumps({"yes or no": yes_or_no(model, soft, labels)}), flush=True)
         gains = model.gains([CAPTIONS[name][0] for name in names], soft)
-        print(json.dumps({"among": {"labels": len(names), **among(ranks_of(gains, labels, names))}}), flush=True)
+        print(json.dumps({"among": {"labels": len(names), **among(gains, labels, names)}}), flush=True)
     near = by_space(options.data, numbers, names, settings, options.sound_head or shipped(HEAD))
-    print(json.dumps({"the space alone": among(ranks_of(near, labels, names))}), flush=True)
+    print(json.dumps({"the space alone": among(near, labels, names)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -147,14 +147,14 @@ def recordings(data: Path) -> list[tuple[str, int, Waveform]]:
     clips = []
     for row in _rows(data / "sounds" / "esc10.jsonl"):
         label = row["label"].lower()
-        clips.append((label, row["fold"] - 1, waveform_of(data / "sounds" / "esc10" / row["file"])))
+        clips.append((label, row["fold"] - 1, _waveform(data / "sounds" / "esc10" / row["file"])))
     sources: dict[str, int] = {}
     for row in _rows(data / "sounds" / "urbansound8k.jsonl"):
         recording = Path(row["file"]).name.split("-")[0]
         fold = sources.setdefault(recording, len(sources) % FOLDS)
-        clips.append((row["label"], fold, waveform_of(data / "sounds" / "urbansound8k" / row["file"])))
+        clips.append((row["label"], fold, _waveform(data / "sounds" / "urbansound8k" / row["file"])))
     for number, row in enumerate(_rows(data / "speech" / "ljspeech.jsonl")):
-        clips.append(("speech", number % FOLDS, waveform_of(data / "speech" / "ljspeech" / row["file"])))
+        clips.append(("speech", number % FOLDS, _waveform(data / "speech" / "ljspeech" / row["file"])))
     return clips
 
 
@@ -162,8 +162,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def waveform_of(path: Path) -> Waveform:
-    """`(n,) float32` at 16 kHz mono, all of the sound track."""
+def _waveform(path: Path) -> Waveform:
     request = DecodeRequest(path, limits_of(Settings.load()), {})
     return np.concatenate([item.waveform for item in audio.decode(request) if isinstance(item, SoundItem)])
 

@@ -5,10 +5,9 @@ Loads at its first use and lets go when idle. Knows pictures and waveforms; know
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from search.multimodal.model import Impression, MultimodalModel
     from search.multimodal.sound_encoder import SoundMaps
 
-_log = logging.getLogger(__name__)
 Content = TypeVar("Content")
 STARTER = "starter"  # the encoder that adapters are shipped for
 
@@ -47,9 +45,12 @@ class Adaptable(Protocol):
 class _Perception(Generic[Content]):
     """Captions of pictures or sounds and answers about them. Thread-safe."""
 
-    def __init__(self, model: Adaptable, adapter: Adapter) -> None:
+    def __init__(self, model: Adaptable, adapter: Adapter, encoder: Lazy[Any], recipe: str) -> None:
+        """`encoder` has an `identity` and makes `maps`; `recipe` trains an adapter for it."""
         self._model = model
         self._adapter = adapter
+        self._encoder = encoder
+        self._recipe = recipe
 
     @property
     def ready(self) -> bool:
@@ -75,55 +76,40 @@ class _Perception(Generic[Content]):
         with self._model.adapted(self._adapter) as model:
             return model.answers(question, model.soft_tokens(maps))
 
-    def _maps(self, contents: Sequence[Content]) -> FloatArray:
-        raise NotImplementedError
+    def release(self) -> None:
+        """Release the encoder; the language model is its owner's."""
+        self._encoder.release()
 
-    def _refuse_other(self, identity: str, recipe: str) -> None:
-        if identity != self._adapter.record.encoder:
-            raise SpaceError(
-                f"the multimodal adapter was trained for the encoder {self._adapter.record.encoder}, "
-                f"and this is {identity}: train one with {recipe}"
-            )
+    def _maps(self, contents: Sequence[Content]) -> FloatArray:
+        with self._encoder.use() as encoder:
+            if encoder.identity != self._adapter.record.encoder:
+                raise SpaceError(
+                    f"the multimodal adapter was trained for the encoder {self._adapter.record.encoder}, "
+                    f"and this is {encoder.identity}: train one with {self._recipe}"
+                )
+            maps: FloatArray = encoder.maps(contents)
+            return maps
 
 
 class Vision(_Perception[Picture]):
     """What a language model sees in pictures."""
 
     def __init__(self, model: Adaptable, adapter: Adapter, encoder: Lazy[MapEncoder]) -> None:
-        super().__init__(model, adapter)
-        self._encoder = encoder
+        super().__init__(model, adapter, encoder, "training/multimodal.py")
 
     @property
     def image_input(self) -> ImageInput:
         """How pictures should be prepared; loads the encoder."""
         with self._encoder.use() as encoder:
-            return encoder.image_input
-
-    def release(self) -> None:
-        """Release the encoder; the language model is its owner's."""
-        self._encoder.release()
-
-    def _maps(self, contents: Sequence[Picture]) -> FloatArray:
-        with self._encoder.use() as encoder:
-            self._refuse_other(encoder.identity, "training/multimodal.py")
-            return encoder.maps(contents)
+            wanted: ImageInput = encoder.image_input
+            return wanted
 
 
 class Hearing(_Perception[Waveform]):
     """What it hears in sounds: in the middle 5 s of each."""
 
     def __init__(self, model: Adaptable, adapter: Adapter, encoder: Lazy[SoundMaps]) -> None:
-        super().__init__(model, adapter)
-        self._encoder = encoder
-
-    def release(self) -> None:
-        """As `Vision.release`."""
-        self._encoder.release()
-
-    def _maps(self, contents: Sequence[Waveform]) -> FloatArray:
-        with self._encoder.use() as encoder:
-            self._refuse_other(encoder.identity, "training/multimodal_sounds.py")
-            return encoder.maps(contents)
+        super().__init__(model, adapter, encoder, "training/multimodal_sounds.py")
 
 
 class Senses(Struct, frozen=True):
