@@ -2,6 +2,7 @@
 
     python -m benchmarks.answer_lines --data ../shared/data --folder /tmp/medley-answer-lines --part test
 
+The part "development" is what a seed that no test is taken from may be used for: all but the kinds kept for the test.
 The folder keeps media, questions and library; a second run only asks. Right is an answer that quotes the words wanted
 from a right source. Questions
 whose words the library's text does not hold (misheard, unreadable) are counted, not scored.
@@ -30,17 +31,17 @@ from benchmarks.answer_sources import Item, write
 from search.engine import SearchEngine
 from search.language.evidence import spoken_spans
 from search.language.lexical import content, numbers, overlap
-from search.language.question_planning import plan_question
 from search.language.reading.reader import LazyReader
 from search.language.span_scoring import SpanScorer
-from search.readers import Readers
 from search.results import Answer, Filters
 from search.settings import Settings
 from search.signals import Signal
 
 ALIKE = 0.8  # of letters: words that were heard or read a little differently are the same
 BINS = 10
+PARTS = ("validation", "test", "development")
 TEXT = ("page", "table", "chat", "memo")  # kinds of questions that words answer
+LACKING_WORDS = ("row", "absent", "key", "subject", "fact")
 
 
 class Outcome(Struct, frozen=True):
@@ -92,6 +93,14 @@ def _name(path: str) -> str:
     return path.rsplit("/", 1)[-1]
 
 
+def _belongs(item: Item, part: str) -> bool:
+    """Pages and memos of kinds learnt are new with each seed: for development those of the test part serve, too."""
+    if part != "development":
+        return item.part == part
+    words = item.kind in TEXT or item.lacks in LACKING_WORDS
+    return item.part == "validation" or (words and not item.unseen)
+
+
 def index(folder: Path, home: Path) -> None:
     """Index the media with the command line, as a person would."""
     environment = {**os.environ, "MEDLEY_HOME": str(home)}
@@ -122,8 +131,10 @@ def ask_all(engine: SearchEngine, items: Sequence[Item]) -> list[Outcome]:
 
 
 def write_spans(engine: SearchEngine, outcomes: Sequence[Outcome], file: Path) -> None:
-    """What training/span_scoring.py fits to: the features of every statement that could answer, and which ones do."""
-    readers = Readers(engine.settings, engine.database)
+    """What training/span_scoring.py fits to: the features of every statement that could answer, and which ones do.
+
+    Of everything that an answer is read from, as `ask` reads it.
+    """
 
     def embed(texts: Sequence[str]) -> np.ndarray:
         return engine.space.embed(Signal.SPEECH, texts)
@@ -133,8 +144,8 @@ def write_spans(engine: SearchEngine, outcomes: Sequence[Outcome], file: Path) -
         for outcome in outcomes:
             if outcome.item.kind not in (*TEXT, "unanswerable"):
                 continue
-            plan = plan_question(outcome.item.text)
-            spans = spoken_spans(plan.question, outcome.answer.hits, readers.details(outcome.answer.hits))
+            plan, hits, details = engine.sources(outcome.item.text)
+            spans = spoken_spans(plan.question, hits, details)
             chosen, features = scorer.candidates(plan.question, spans, plan.expects)
             right = [
                 outcome.item.answerable and span.name in outcome.item.sources and holds(outcome.item.answer, span.words)
@@ -223,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--folder", type=Path, required=True, help="for media, questions and the library")
     parser.add_argument("--home", type=Path, help="of the library  [default: FOLDER/home]")
-    parser.add_argument("--part", choices=("validation", "test"), default="validation")
+    parser.add_argument("--part", choices=PARTS, default="validation")
     parser.add_argument("--seed", type=int, default=7, help="of media and questions, where FOLDER has none yet")
     parser.add_argument("--kinds", nargs="*", help="only these kinds of questions")
     parser.add_argument("--sample", type=int, help="ask only that many, drawn at random")
@@ -231,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--spans", type=Path, help="write what training/span_scoring.py fits to")
     parser.add_argument("--show", action="store_true", help="print what was answered wrongly")
     options = parser.parse_args(arguments)
-    items = [item for item in write(options.folder, options.data, options.seed) if item.part == options.part]
+    items = [item for item in write(options.folder, options.data, options.seed) if _belongs(item, options.part)]
     items = [item for item in items if not options.kinds or item.kind in options.kinds]
     if options.sample:
         drawn = np.random.default_rng(0).permutation(len(items))[: options.sample]

@@ -107,6 +107,9 @@ class Maker:
         for asked in self._chosen(kept.asked):
             self._ask(kind, asked, part, name, unseen)
         self._told |= {asked.text for asked in kept.asked}
+        # Of two rows with one label, such as the same food twice on a receipt, the other one still answers.
+        labels = {row[0] for row in kept.rows if len(row) > 1}
+        self._told |= {asked.text for asked in dropped if document.rows[asked.row][0] in labels}
         texts = self._some([asked.text for asked in dropped if asked.language == ENGLISH], EXTRA)
         self._lack("row", texts, part, unseen)
         for asked in dropped:

@@ -103,6 +103,16 @@ class QuestionAnswerer:
                     return event.answer
         raise AssertionError("a stream ends with its answer")
 
+    def sources(
+        self, active: ActiveSpace, question: str, filters: Filters, limit: int
+    ) -> tuple[QuestionPlan, list[Hit]]:
+        """How a question is understood, and all that its answer is read from: more hits than an answer tells.
+
+        For questions that begin a conversation.
+        """
+        plan = plan_question(question, None)
+        return plan, self._sources(active, plan, filters, limit, Conversation())
+
     def _sources(
         self, active: ActiveSpace, plan: QuestionPlan, filters: Filters, limit: int, turns: Conversation
     ) -> list[Hit]:

@@ -15,9 +15,10 @@ from search.catalog.database import Database
 from search.index.protocol import VectorIndex
 from search.language.answerer import Event
 from search.language.looking import PictureFiles, SoundFiles
+from search.language.question_planning import QuestionPlan
 from search.query_log import QueryLog
 from search.readers import Readers
-from search.results import Answer, Filters, Query, SearchResult
+from search.results import Answer, Filters, Hit, Query, SearchResult
 from search.searcher import Searcher, second_look_name
 from search.settings import Settings
 from search.signals import Signal
@@ -123,6 +124,13 @@ class SearchEngine:
     ) -> Iterator[Event]:
         """The same as it comes: sources, checked sentences, the whole answer."""
         return self._answerer.stream(self.active_space, question, filters, limit, conversation, assets)
+
+    def sources(
+        self, question: str, filters: Filters = Filters(), limit: int = 8
+    ) -> tuple[QuestionPlan, list[Hit], Mapping[int, bytes]]:
+        """What `ask` reads: how the question is understood, all hits, and details of their segments by id."""
+        plan, hits = self._answerer.sources(self.active_space, question, filters, limit)
+        return plan, hits, self._readers.details(hits)
 
     def score_texts(self, query: str, texts: Sequence[str]) -> list[float]:
         """How relevant each text is for the query, in [0, 1], by the language model's second look."""

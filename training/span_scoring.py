@@ -1,6 +1,6 @@
 """Fit the weights of span scoring: which statement answers, and how sure is that?
 
-    python -m benchmarks.answer_lines --data ../shared/data --folder FOLDER --part validation --spans spans.jsonl
+    python -m benchmarks.answer_lines --data ../shared/data --folder FOLDER --part development --spans spans.jsonl
     python -m training.span_scoring spans.jsonl --write
 
 Two logistic models. The first ranks statements; those of one question weigh together as much as those of any other. The

@@ -333,6 +333,9 @@ def test_a_passage_that_ranks_behind_many_photos_is_read_and_cited_first(
     assert [citation.path for citation in answer.citations] == ["/media/talk.mp3"]
     assert "/media/talk.mp3" in [hit.asset.path for hit in answer.hits]
     assert len(answer.hits) == 8
+    plan, read, _ = engine.sources("Who cut the ribbon of the bridge?", limit=5)
+    assert plan.question == answer.question
+    assert {hit.asset.path for hit in answer.hits} <= {hit.asset.path for hit in read}
 
 
 def test_how_many_there_are_is_counted_in_the_catalogue(engine: SearchEngine, library: WordLibrary) -> None:
