@@ -107,6 +107,7 @@ def train(
     rate: float = RATE,
 ) -> None:
     """Lessons until the time is over; the rate falls with it. Writes what is learnt so far every few minutes."""
+    told_now(network, held, tokenizer, "before")
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
     began = told = time.monotonic()
     step, losses = 0, []
@@ -129,9 +130,14 @@ def train(
                 break
         if time.monotonic() - told > 150 or share >= 1:
             told = time.monotonic()
-            figures = " ".join(f"{name} {value:.3f}" for name, value in measure(network, held, tokenizer).items())
             save_file(adapters(network), output)
-            print(f"{share:.2f} step {step} loss {np.mean(losses[-200:]):.3f}; unseen kinds: {figures}", flush=True)
+            told_now(network, held, tokenizer, f"{share:.2f} step {step} loss {np.mean(losses[-200:]):.3f}")
+
+
+def told_now(network: ReaderNetwork, held: Sequence[Lesson], tokenizer: Tokenizer, stage: str) -> None:
+    """Print how it does on lessons of unseen kinds."""
+    figures = " ".join(f"{name} {value:.3f}" for name, value in measure(network, held, tokenizer).items())
+    print(f"{stage}; unseen kinds: {figures}", flush=True)
 
 
 def _named(network: ReaderNetwork) -> Iterator[tuple[str, Tensor]]:

@@ -6,11 +6,13 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 
 from training.reading import forms, near_misses, templates
+from training.reading.elsewhere import Elsewhere, Source, is_elsewhere
 from training.reading.forms import make_form
 from training.reading.lessons import NOWHERE, Teacher
-from training.reading.templates import make_document, make_spoken
+from training.reading.templates import Asked, make_document, make_spoken
 from training.reading.vocabulary import FOLDER, Vocabulary, taught_words
 
 HELD_OUT = (
@@ -97,6 +99,37 @@ def test_another_fact_is_asked_of_a_subject_that_the_memo_names() -> None:
     assert any(f" {late}" in text for text in facts)
     # "See you on Monday at the fountain" is the place that "meet" tells as well.
     assert not any(text.startswith("Where do we meet") for text in facts)
+
+
+def test_what_is_told_of_one_is_asked_of_another_that_the_memo_names() -> None:
+    words = vocabulary()
+    statements = templates.read_templates(templates.statements_file())
+    memo = make_spoken(["late", "allergy"], statements, words, words.random)
+    late, allergic = (subject for subject in memo.subjects if subject)
+    assert late != allergic
+    asked = set(near_misses.swapped_subjects(memo, words.lists))
+    assert {f"Why was {allergic} late?", f"What can {late} not eat?"} <= asked
+    assert not asked & {question.text for question in memo.asked}
+
+
+def test_what_a_search_brings_beside_the_answer_is_of_another_kind_or_lacks_a_name() -> None:
+    own = Source(("Train to Bath", "Seat 12A"), frozenset({"train"}))
+    other = Source(("Bus to Bath", "Seats 40"), frozenset({"bus"}))
+    asked = Asked("Which seat do I have on the train to Bath?", "12A", 1)
+    assert is_elsewhere(asked, own, other)
+    assert not is_elsewhere(asked, own, own)
+    assert not is_elsewhere(asked, own, replace(other, statements=("Bus to Bath", "Place 12A")))
+    # Of the same kind, or a form, which may hold any row, it may answer, unless the question names what it lacks.
+    for alike in (replace(other, kinds=own.kinds), replace(other, any_rows=True)):
+        assert not is_elsewhere(asked, own, alike)
+        assert is_elsewhere(replace(asked, text="Which seat do I have on the train to Thun?"), own, alike)
+
+
+def test_a_question_comes_with_the_source_that_shares_most_words() -> None:
+    elsewhere = Elsewhere(np.random.default_rng(0))
+    elsewhere.remember([Asked("Who brings the kayak?", "Anna", 0)], ("Anna brings the kayak.",), ("bringer",))
+    elsewhere.remember([], ("Bring your own kayak",), ("camp",))
+    assert list(elsewhere.brought(3)) == [("Who brings the kayak?", ("Bring your own kayak",))]
 
 
 def test_lessons_of_all_kinds_have_their_answer_among_the_statements_or_nowhere() -> None:

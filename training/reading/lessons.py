@@ -1,7 +1,7 @@
 """What the reader learns from: a question, the statements of one page or memo, and which of them answers, if any.
 
-Near misses are half of the lesson: the same question of another page of the same kind, and of the page without the
-answer. Pages go through the same reading order as the library's. Knows no model.
+Near misses are half of the lesson: the same question of another page of the same kind, of the page without the
+answer, and of what a search brings beside it. Pages go through the same reading order as the library's. Knows no model.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from search.language.reading.reading_order import WrittenLine, units
 from training.reading import captions, layouts, near_misses
+from training.reading.elsewhere import Elsewhere, named
 from training.reading.forms import make_form
 from training.reading.layouts import Page
 from training.reading.templates import ENGLISH, Asked, Document, Spoken, make_document, make_spoken
@@ -26,6 +27,9 @@ _CAPITALS_LOST = 0.15  # share of the lessons without capitals, as careless peop
 _CAPTIONS_TOGETHER = 6
 _FOREIGN = 0.2  # share of the pages that are asked about in other languages
 _WITH_BUTTONS = 0.3  # share of the pages
+_UNRECOGNISED = 0.15  # share of the pages of which some lines were not read
+_LINES_LOST = (1, 4)
+_ELSEWHERE = 0.18  # share of the lessons in which a search brought another page or memo than the one that answers
 _BUTTONS = (
     "Back",
     "Edit",
@@ -80,15 +84,18 @@ class Teacher:
         self._documents = {name: document for name, document in documents.items() if document.get("style") != "chat"}
         self._statements, self._words, self._captions, self._random = statements, words, sentences, random
         self._attributes = attributes or {}
+        self._elsewhere = Elsewhere(random)
 
     def lessons(self, count: int) -> list[Lesson]:
-        """At least `count`, in no order."""
+        """About `count`, in no order."""
         made: list[Lesson] = []
         makers = [self._of_document, self._of_form, self._of_memo, self._of_chat, self._of_captions]
         shares = (0.36, 0.24, 0.22, 0.08, 0.1) if self._attributes else (0.45, 0, 0.26, 0.13, 0.16)
-        while len(made) < count:
+        while len(made) < (1 - _ELSEWHERE) * count:
             make = makers[self._random.choice(len(makers), p=shares)]
             made += [self._careless(lesson) for lesson in make()]
+        brought = self._elsewhere.brought(count - len(made))
+        made += [self._careless(Lesson(question, statements, NOWHERE)) for question, statements in brought]
         return [made[i] for i in self._random.permutation(len(made))]
 
     def _of_document(self) -> Iterator[Lesson]:
@@ -96,6 +103,7 @@ class Teacher:
         document, other = (make_document(name, self._documents[name], self._words) for _ in range(2))
         statements = self._statements_of(layouts.lay_out(document, self._random))
         yield from self._asked(document.asked, other.asked, statements, document.title)
+        self._elsewhere.remember(self._some(document.asked, 2), statements, (name,))
         yield from self._labelled(document, statements)
         yield Lesson(self._some(self._memo(1).asked, 1)[0].text, tuple(statements), NOWHERE)
         misses = near_misses.absent(document, self._documents[name], self._random)
@@ -106,6 +114,7 @@ class Teacher:
         form, other = (make_form(self._attributes, self._words, self._random) for _ in range(2))
         statements = self._statements_of(layouts.lay_out(form.document, self._random))
         yield from self._asked(form.document.asked, other.document.asked, statements, form.document.title)
+        self._elsewhere.remember(self._some(form.document.asked, 2), statements, ("form",), any_rows=True)
         yield from self._missed(form.lacking, statements, 2)
 
     def _missed(self, texts: Sequence[str], statements: Sequence[str], most: int) -> Iterator[Lesson]:
@@ -115,18 +124,24 @@ class Teacher:
     def _of_chat(self) -> Iterator[Lesson]:
         memo, other = self._memo(3), self._memo(3)
         page = layouts.chat(memo, self._words.value("first"), self._random)
-        yield from self._asked(memo.asked, other.asked, self._statements_of(page))
+        yield from self._of_spoken(memo, other, self._statements_of(page))
 
     def _of_memo(self) -> Iterator[Lesson]:
         memo, other = self._memo(int(self._random.integers(2, 6))), self._memo(2)
-        yield from self._asked(memo.asked, other.asked, list(memo.sentences))
+        yield from self._of_spoken(memo, other, memo.sentences)
         yield from self._mentions(memo)
-        yield from self._missed(
-            list(near_misses.other_subjects(memo, self._words.lists, self._random)), memo.sentences, 1
-        )
-        yield from self._missed(
-            list(near_misses.other_facts(memo, self._statements, self._words.lists)), memo.sentences, 1
-        )
+
+    def _of_spoken(self, memo: Spoken, other: Spoken, statements: Sequence[str]) -> Iterator[Lesson]:
+        yield from self._asked(memo.asked, other.asked, statements)
+        also = {told for name in memo.templates for told in self._statements[name].get("also", ())}
+        self._elsewhere.remember(self._some(memo.asked, 2), statements, (*memo.templates, *also))
+        lists = self._words.lists
+        for misses in (
+            near_misses.other_subjects(memo, lists, self._random),
+            near_misses.swapped_subjects(memo, lists),
+            near_misses.other_facts(memo, self._statements, lists),
+        ):
+            yield from self._missed(list(misses), statements, 1)
 
     def _memo(self, many: int) -> Spoken:
         names = [str(name) for name in self._random.choice(list(self._statements), many, replace=False)]
@@ -135,12 +150,12 @@ class Teacher:
     def _asked(
         self, own: Sequence[Asked], strange: Sequence[Asked], statements: Sequence[str], title: str = ""
     ) -> Iterator[Lesson]:
-        """Four questions that the page answers, two that it no longer does, and one that another page answers."""
+        """Five questions that the page answers, two that it no longer does, and one that another page answers."""
         own, strange = self._in_a_language(own), self._in_a_language(strange)
-        for asked in self._some(own, 4):
+        for asked in self._some(own, 5):
             held = [i for i, text in enumerate(statements) if asked.answer in text]
-            if len(held) == 1:
-                yield Lesson(asked.text, tuple(statements), held[0])
+            if len(held) <= 1:  # None where its line was not read.
+                yield Lesson(asked.text, tuple(statements), held[0] if held else NOWHERE)
         for asked in self._some(own, 2):
             left = tuple(text for text in statements if asked.answer not in text)
             if len(left) > 1:
@@ -149,7 +164,7 @@ class Teacher:
         for asked in self._some(strange, 1):
             # The other page may be called the same: then its question is answered here, too.
             same = asked.answer in told or any(asked.text == mine.text for mine in own)
-            if not same and (not title or _names(asked.text) - _names(told)):
+            if not same and (not title or named(asked.text) - named(told)):
                 yield Lesson(asked.text, tuple(statements), NOWHERE)
 
     def _in_a_language(self, asked: Sequence[Asked]) -> list[Asked]:
@@ -184,7 +199,11 @@ class Teacher:
 
     def _statements_of(self, page: Page) -> list[str]:
         lines = []
-        for line in page.lines:
+        lost = int(self._random.integers(*_LINES_LOST)) if self._random.random() < _UNRECOGNISED else 0
+        unread = set(self._random.permutation(len(page.lines))[:lost].tolist())
+        for number, line in enumerate(page.lines):
+            if number in unread:
+                continue
             left, top, right, bottom = layouts.box_of(line, page)
             off = self._random.uniform(-_JITTER, _JITTER, 2) * (bottom - top)
             lines.append(WrittenLine(line.text, (left, float(top + off[0]), right, float(bottom + off[1]))))
@@ -205,7 +224,3 @@ class Teacher:
         if self._random.random() >= _CAPITALS_LOST:
             return lesson
         return msgspec.structs.replace(lesson, question=lesson.question.lower().rstrip("?"))
-
-
-def _names(text: str) -> set[str]:
-    return {word.strip("?.,:'s") for word in text.split()[1:] if word[:1].isupper()}

@@ -35,6 +35,16 @@ def other_subjects(spoken: Spoken, lists: Lists, random: np.random.Generator) ->
         yield from _of_another(asked, spoken.subjects[asked.row], spoken.subjects, lists, random)
 
 
+def swapped_subjects(spoken: Spoken, lists: Lists) -> Iterator[str]:
+    """What is told of one, asked of another that something else is told of: both are there, the answer is not."""
+    for asked in spoken.asked:
+        subject = spoken.subjects[asked.row]
+        words = next((words for words in lists.values() if subject in words), ())
+        others = [other for other in dict.fromkeys(spoken.subjects) if other in words and other != subject]
+        if asked.language == ENGLISH and subject and subject in asked.text:
+            yield from (asked.text.replace(subject, other) for other in others)
+
+
 def other_facts(spoken: Spoken, templates: Mapping[str, Mapping[str, Any]], lists: Lists) -> Iterator[str]:
     """What sentences of other templates tell, asked of these subjects. `also` names templates that tell as much."""
     told = {*spoken.templates, *(other for name in spoken.templates for other in templates[name].get("also", ()))}
