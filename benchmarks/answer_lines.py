@@ -130,7 +130,7 @@ def ask_all(engine: SearchEngine, items: Sequence[Item]) -> list[Outcome]:
     return outcomes
 
 
-def write_spans(engine: SearchEngine, outcomes: Sequence[Outcome], file: Path) -> None:
+def write_spans(engine: SearchEngine, items: Sequence[Item], file: Path) -> None:
     """What training/span_scoring.py fits to: the features of every statement that could answer, and which ones do.
 
     Of everything that an answer is read from, as `ask` reads it.
@@ -141,20 +141,19 @@ def write_spans(engine: SearchEngine, outcomes: Sequence[Outcome], file: Path) -
 
     scorer = SpanScorer(LazyReader(math.inf), embed)
     with file.open("w", encoding="utf-8") as out:
-        for outcome in outcomes:
-            if outcome.item.kind not in (*TEXT, "unanswerable"):
+        for item in items:
+            if item.kind not in TEXT and item.lacks not in LACKING_WORDS:
                 continue
-            plan, hits, details = engine.sources(outcome.item.text)
+            plan, hits, details = engine.sources(item.text)
             spans = spoken_spans(plan.question, hits, details)
             chosen, features = scorer.candidates(plan.question, spans, plan.expects)
             right = [
-                outcome.item.answerable and span.name in outcome.item.sources and holds(outcome.item.answer, span.words)
-                for span in chosen
+                item.answerable and span.name in item.sources and holds(item.answer, span.words) for span in chosen
             ]
             words = [span.words for span in chosen]
             row = {
                 "question": plan.question,
-                "answerable": outcome.item.answerable,
+                "answerable": item.answerable,
                 "features": features.round(4).tolist(),
                 "right": right,
                 "words": words,
@@ -239,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kinds", nargs="*", help="only these kinds of questions")
     parser.add_argument("--sample", type=int, help="ask only that many, drawn at random")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--spans", type=Path, help="write what training/span_scoring.py fits to")
+    parser.add_argument("--spans", type=Path, help="write what training/span_scoring.py fits to, ask nothing")
     parser.add_argument("--show", action="store_true", help="print what was answered wrongly")
     options = parser.parse_args(arguments)
     items = [item for item in write(options.folder, options.data, options.seed) if _belongs(item, options.part)]
@@ -254,9 +253,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         held = held_by_text(engine, items)
         engine.ask("Is anything here?", Filters(), 8, None)  # loads the models
-        outcomes = ask_all(engine, [item for item, there in zip(items, held, strict=True) if there])
+        scored = [item for item, there in zip(items, held, strict=True) if there]
         if options.spans:
-            write_spans(engine, outcomes, options.spans)
+            write_spans(engine, scored, options.spans)
+            return
+        outcomes = ask_all(engine, scored)
     finally:
         engine.close()
     figures = {name: summary(group) for name, group in groups(outcomes).items() if group}

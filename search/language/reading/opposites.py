@@ -13,10 +13,11 @@ from search.language.reading.glosses import in_english
 
 _PAIRS: tuple[tuple[str, str], ...] = (
     (
-        r"arriv\w*|lands?|landing|get to|ankunft|ankomm\w*|arrivee|llega\w*",
-        r"depart\w*|leav(?:es?|ing)|left|takes? off|abfahrt|abflug|abreise|abfahren|salida|sale",
+        r"arriv\w*|lands?|landing|get to|ankunft|ankomm\w*|arrivee|llega\w*|check(?:ed|ing)?[ -]?in|einchecken",
+        r"depart\w*|leav(?:es?|ing)|left|takes? off|abfahrt|abflug|abreise|abfahren|salida|sale"
+        r"|check(?:ed|ing)?[ -]?out|auschecken",
     ),
-    (r"check(?:ed|ing)?[ -]?in|einchecken", r"check(?:ed|ing)?[ -]?out|auschecken"),
+    (r"tomorrow|morgen|demain|manana", r"today|now|currently|heute|jetzt|aujourd'hui|hoy|ahora"),
     (
         r"pick(?:s|ed|ing)?[ -]?(?:\w+ ){0,3}up|collect(?:s|ed|ion)?|abhol\w*|holen",
         r"return(?:s|ed|ing)?|due back|back by|drop[ -]?off|give back|bring back|ruckgabe|zuruck\w*|rendre|devolver",
@@ -42,6 +43,22 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     (r"daughters?|tochter|fille|hija", r"sons?|sohn|fils|hijo"),
     (r"deposit(?:s|ed)?|paid in|eingezahlt", r"withdr\w+|paid out|abgehoben"),
 )
+_DAYS = (
+    r"mon(?:days?)?|montags?|lundi|lunes",
+    r"tues?(?:days?)?|dienstags?|mardi|martes",
+    r"wed(?:nesdays?)?|mittwochs?|mercredi|miercoles",
+    r"thu(?:rs?)?(?:days?)?|donnerstags?|jeudi|jueves",
+    r"fri(?:days?)?|freitags?|vendredi|viernes",
+    r"sat(?:urdays?)?|samstags?|samedi|sabados?",
+    r"sun(?:days?)?|sonntags?|dimanche|domingos?",
+)
+_DAY = tuple(re.compile(rf"\b(?:{words})\b") for words in _DAYS)
+_ON_A_DAY = tuple(re.compile(rf"\b(?:on|am|le|el) (?:{words})\b") for words in _DAYS)
+_WHICH_DAY = re.compile(r"\b(?:what|which) (?:\w+ )?(?:days?|dates?)\b|\bmoved?\b")
+_ANY_DAY = "|".join(_DAYS)
+_DAYS_BETWEEN = re.compile(
+    rf"\b(?:{_ANY_DAY})\b\.?,? ?(?:-|–|—|to|till|until|through|bis|a|al|au|hasta) ?\b(?:{_ANY_DAY})\b"
+)
 _RULES = tuple(tuple(re.compile(rf"\b(?:{words})\b") for words in pair) for pair in _PAIRS)
 
 
@@ -52,4 +69,13 @@ def tells_the_other(question: str, words: str) -> bool:
         for wanted, other in ((rule, opposite), (opposite, rule)):
             if wanted.search(asked) and not other.search(asked) and other.search(told) and not wanted.search(told):
                 return True
-    return False
+    return _on_another_day(f"{asked} {plain(question)}", told)
+
+
+def _on_another_day(asked: str, told: str) -> bool:
+    """Is something asked about a day of the week, and told of others alone? "Mon - Fri" tells of those between, too."""
+    if _WHICH_DAY.search(asked) or _DAYS_BETWEEN.search(told):
+        return False
+    wanted = {number for number, rule in enumerate(_ON_A_DAY) if rule.search(asked)}
+    named = {number for number, rule in enumerate(_DAY) if rule.search(told)}
+    return bool(wanted and named) and not wanted & named

@@ -126,6 +126,10 @@ _GREETINGS = frozenset(
     ("sure", "ok", "okay", "yes", "hi", "hello", "thanks", "dear", "great", "ja", "nein", "oui", "si")
 )
 _TAKES = re.compile(r"\bin what time\b|\b(?:need|take|last)(?:s|ed)?\b|\btook\b")
+# "Duration 1:45": what stands beside such words is no time of a day.
+_LASTING = re.compile(
+    r"\b(?:durations?|lengths?|lasts?|lasted|takes?|took|dauer|duree|duracion|(?:\w+ing|travel|flight|total) time)\b"
+)
 _UNTIL = re.compile(r"\b(?:until|till|valid|bis|jusqu|hasta)\b")
 _PHONE = re.compile(r"\+\d[\d /-]{7,}|\btel\b\.?:? ?[\d /-]{7,}")
 # Numbers that are no telephone's: with a word for what they number right before them, among letters, an account's.
@@ -187,9 +191,12 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
                 return bool(_TIME.search(text))
             return any(rule.search(text) for rule in (_TIME, _DATE, _WHEN))
         case ValueType.DURATION:
-            # "How long is it open?" is answered by when it closes; how long somebody needs for something is not.
+            # "How long is it open?" is answered by when it closes; how long somebody needs for something is not, but
+            # may be by when it begins and ends.
             until = _UNTIL.search(text) or not _TAKES.search(plain(in_english(question)))
-            return bool(_DURATION.search(text)) or bool(_TIME.search(text)) or bool(until and _DATE.search(text))
+            times = len(_TIME.findall(text))
+            lasting = times > 1 or bool(times and _LASTING.search(text))
+            return bool(_DURATION.search(text)) or lasting or bool(until and (times or _DATE.search(text)))
         case ValueType.CODE:
             rest = _PHONE.sub(" ", _PRICED.sub(" ", text))
             return any(len(token) >= _CODE_LETTERS and re.search(r"\d", token) for token in rest.split())
