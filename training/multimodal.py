@@ -22,15 +22,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from search.language.embedded_model import NAME as EMBEDDED
 from search.multimodal.adapter import Adapter, AdapterRecord
 from search.multimodal.map_encoder import STARTER, MapEncoder, open_map_encoder
-from search.multimodal.resampler import Resampler, ResamplerShape, windows
+from search.multimodal.model import resampler_of
 from search.settings import Settings
 from training.multimodal_data import Lesson, Maps, batches, draw, read_lessons
-from training.multimodal_network import TrainedDecoder
+from training.multimodal_network import TrainedDecoder, adapter_tensors, new_resampler
 from training.projector import load_model
 
 _WARMED_UP = 60  # steps
@@ -54,17 +54,15 @@ class Training:
         self._options, self._maps, self._lessons, self.record = options, maps, lessons, record
         network, tokenizer = load_model(options.model)
         self.decoder = TrainedDecoder(network, tokenizer, options.layer, options.rank, record, lessons)
-        sample = torch.from_numpy(maps.whole([lesson.path for lesson in lessons[:600]]))
-        shape = ResamplerShape(
-            places=sample.shape[1],
-            channels=sample.shape[2],
-            tokens=options.tokens,
-            width=self.decoder.width,
-            inner=record.inner,
-            heads=record.heads,
-        )
-        self.resampler = Resampler(shape)
-        self._begin(sample.flatten(0, 1))
+        if options.start:
+            earlier = Adapter.load(options.start)
+            updates = earlier.below("layers.").items()
+            self.decoder.load_updates({name: torch.from_numpy(held) for name, held in updates})
+            self.resampler = resampler_of(earlier, self.decoder.width)
+        else:
+            sample = maps.whole([lesson.path for lesson in lessons[:600]])
+            captioned = [lesson for lesson in lessons if lesson.captions][:20]
+            self.resampler = new_resampler(record, sample, self.decoder.typical_states(captioned))
         self._random = np.random.default_rng(options.seed)
         trained = [parameter for parameter in self.decoder.updates.parameters() if parameter.requires_grad]
         self._optimizer = torch.optim.AdamW(
@@ -79,21 +77,6 @@ class Training:
         self._state = options.work / "state.pt"
         if self._state.is_file():
             self._resume()
-        elif options.start:
-            self._start(options.start)
-
-    def _begin(self, places: Tensor) -> None:
-        """Channels in their deviations, tokens like the layer's own states, looking at a grid of the picture."""
-        self.resampler.mean.copy_(places.mean(0))
-        self.resampler.spread.copy_(places.std(0) + 0.05)
-        states = self.decoder.typical_states([lesson for lesson in self._lessons if lesson.captions][:20])
-        with torch.no_grad():
-            self.resampler.leave.weight.copy_(states.std(0))
-            self.resampler.leave.bias.copy_(states.mean(0))
-            tokens, _, seen = self.resampler.window.shape
-            side, grid = int(seen**0.5), min(3, int(tokens**0.5))
-            if side * side == seen:
-                self.resampler.window[: grid * grid] = windows(side, grid)[:, None]
 
     def run(self, validation: Sequence[Lesson]) -> None:
         """Until the last step."""
@@ -174,22 +157,12 @@ class Training:
         self.step = int(state["step"])
         print(f"goes on from step {self.step}", flush=True)
 
-    def _start(self, path: Path) -> None:
-        """From an adapter that was trained before, in eight bits as it ships, with a new optimizer."""
-        earlier = Adapter.load(path)
-        layers, resampler = earlier.below("layers."), earlier.below("resampler.")
-        self.decoder.load_updates({name: torch.from_numpy(held) for name, held in layers.items()})
-        self.resampler.load_state_dict({name: torch.from_numpy(held) for name, held in resampler.items()})
-
-    @torch.no_grad()
     def adapter(self) -> Adapter:
         """As it is used."""
-        self.resampler.eval()
         spread = np.linspace(0, len(self._lessons) - 1, _TYPICAL).astype(int)
-        typical = self.resampler(torch.from_numpy(self._maps.whole([self._lessons[i].path for i in spread])))
-        tensors = {f"resampler.{name}": held.numpy() for name, held in self.resampler.state_dict().items()}
+        typical = self._maps.whole([self._lessons[i].path for i in spread])
+        tensors = adapter_tensors(self.resampler, typical, self.decoder.words)
         tensors |= {f"layers.{name}": held.numpy() for name, held in self.decoder.named_updates().items()}
-        tensors |= {"words": self.decoder.words.numpy(), "typical": typical.numpy()}
         return Adapter(self.record, tensors)
 
 

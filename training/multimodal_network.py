@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from msgspec import Struct
 from torch import Tensor, nn
 from torch.nn import functional
 
+from search.arrays import Float32Array
 from search.multimodal.adapter import AdapterRecord
 from search.multimodal.low_rank import attach
+from search.multimodal.resampler import Resampler, ResamplerShape, windows
 from training.multimodal_data import Lesson, Said
 
 _LONGEST = 30  # tokens of a target; longer ones are cut
 _ROUNDED = 8  # a row's length is a multiple, so that few shapes occur
 _SINK = 50.0  # states larger than this collect attention and say nothing
+_GRID = 3  # places a side at which the first tokens look, where a map is square
 
 
 class _Below(Struct, frozen=True):
@@ -29,6 +33,13 @@ class _Below(Struct, frozen=True):
     states: Tensor  # (length, width)
     prompt: int  # tokens
     target: Tensor  # ids, the end last
+
+
+class Told(Struct, frozen=True):
+    """How likely the targets of one row are."""
+
+    logs: Tensor  # (targets,) log-probabilities
+    tokens: int  # of all of them
 
 
 class TrainedDecoder:
@@ -99,6 +110,11 @@ class TrainedDecoder:
 
     def loss(self, soft: Tensor, said: Sequence[Sequence[Said]]) -> tuple[Tensor, int]:
         """Summed negative log-likelihood of all targets after `soft (n, tokens, width)`, and how many tokens."""
+        told = self.likelihoods(soft, said)
+        return -torch.cat([row.logs for row in told]).sum(), sum(row.tokens for row in told)
+
+    def likelihoods(self, soft: Tensor, said: Sequence[Sequence[Said]]) -> list[Told]:
+        """How likely each target of each row is after that row's `soft (n, tokens, width)`."""
         below = [self._below(row) for row in said]
         start = 1 + soft.shape[1]
         length = max(start + sum(len(piece.states) for piece in row) for row in below)
@@ -123,7 +139,11 @@ class TrainedDecoder:
         states = self._run(self._upper, torch.stack(rows), mask, places)
         wanted = self._decoder.norm(states.flatten(0, 1)[torch.cat(asked)])
         goal = self._place[torch.cat(targets)]
-        return functional.cross_entropy((wanted @ self._head.T).float(), goal, reduction="sum"), len(goal)
+        logs = -functional.cross_entropy((wanted @ self._head.T).float(), goal, reduction="none")
+        sums = torch.stack([piece.sum() for piece in logs.split([len(target) for target in targets])])
+        tokens = [[len(piece.target) for piece in row] for row in below]
+        parts = sums.split([len(row) for row in below])
+        return [Told(own, sum(lengths)) for own, lengths in zip(parts, tokens, strict=True)]
 
     def _below(self, said: Sequence[Said]) -> list[_Below]:
         """What the frozen layers make of each; computed once."""
@@ -158,6 +178,40 @@ class TrainedDecoder:
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False).input_ids
         return ids
+
+
+def new_resampler(record: AdapterRecord, maps: Float32Array, states: Tensor) -> Resampler:
+    """One that has learnt nothing: channels in their deviations over `maps (n, places, channels)`, tokens like states.
+
+    `states (n, width)`: what the layer reads otherwise. The first tokens look at a grid of a square map.
+    """
+    shape = ResamplerShape(
+        places=maps.shape[1],
+        channels=maps.shape[2],
+        tokens=record.tokens,
+        width=states.shape[1],
+        inner=record.inner,
+        heads=record.heads,
+    )
+    resampler = Resampler(shape)
+    places = torch.from_numpy(maps).flatten(0, 1)
+    resampler.mean.copy_(places.mean(0))
+    resampler.spread.copy_(places.std(0) + 0.05)
+    side, grid = int(shape.places**0.5), min(_GRID, int(shape.tokens**0.5))
+    with torch.no_grad():
+        resampler.leave.weight.copy_(states.std(0))
+        resampler.leave.bias.copy_(states.mean(0))
+        if side * side == shape.places:
+            resampler.window[: grid * grid] = windows(side, grid)[:, None]
+    return resampler
+
+
+@torch.no_grad()
+def adapter_tensors(resampler: Resampler, typical: Float32Array, words: Tensor) -> dict[str, np.ndarray]:
+    """What adapters store of a resampler; `typical (n, places, channels)`: maps that tell a text's prior."""
+    resampler.eval()
+    held = {f"resampler.{name}": tensor.numpy() for name, tensor in resampler.state_dict().items()}
+    return held | {"words": words.numpy(), "typical": resampler(torch.from_numpy(typical)).numpy()}
 
 
 def _key(name: str) -> str:

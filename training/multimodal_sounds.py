@@ -28,12 +28,12 @@ from torch.nn import functional
 
 from search.multimodal.adapter import Adapter, AdapterRecord, adapter_path
 from search.multimodal.low_rank import merge
-from search.multimodal.resampler import Resampler, ResamplerShape
+from search.multimodal.model import resampler_of
 from search.multimodal.sound_encoder import SoundMaps
 from search.multimodal.vision import STARTER
 from search.settings import Settings
 from training.multimodal_data import Said, draw
-from training.multimodal_network import TrainedDecoder
+from training.multimodal_network import TrainedDecoder, adapter_tensors, new_resampler
 from training.multimodal_sounds_data import CAPTIONS, Sounds, lesson
 from training.projector import load_model
 
@@ -68,37 +68,17 @@ class Training:
         told = list(self._lessons.values())
         self.decoder = TrainedDecoder(network, words, record.layer, None, record, told, base.tensors["words"].tolist())
         self._numbers = sounds.numbers(*options.parts)
-        sample = torch.from_numpy(sounds.whole(self._numbers))
-        shape = ResamplerShape(
-            places=sample.shape[1],
-            channels=sample.shape[2],
-            tokens=record.tokens,
-            width=self.decoder.width,
-            inner=record.inner,
-            heads=record.heads,
-        )
-        self.resampler = Resampler(shape)
         self._random = np.random.default_rng(options.seed)
         if options.start:
-            earlier = Adapter.load(options.start).below("resampler.")
-            self.resampler.load_state_dict({name: torch.from_numpy(held) for name, held in earlier.items()})
+            self.resampler = resampler_of(Adapter.load(options.start), self.decoder.width)
         else:
-            self._begin(sample.flatten(0, 1))
+            self.resampler = new_resampler(record, sounds.whole(self._numbers), self.decoder.typical_states(told))
 
     def _merge(self, network: Any, base: Adapter) -> None:
         for index, layer in enumerate(network.get_decoder().layers):
             if index >= self.record.layer:
                 updates = base.below(f"layers.{index}.")
                 merge(layer, {name: torch.from_numpy(held) for name, held in updates.items()})
-
-    def _begin(self, places: Tensor) -> None:
-        """Channels in their deviations, tokens like the layer's own states."""
-        self.resampler.mean.copy_(places.mean(0))
-        self.resampler.spread.copy_(places.std(0) + 0.05)
-        states = self.decoder.typical_states(list(self._lessons.values()))
-        with torch.no_grad():
-            self.resampler.leave.weight.copy_(states.std(0))
-            self.resampler.leave.bias.copy_(states.mean(0))
 
     def aim(self) -> None:
         """Soft tokens towards what the lower layers make of the words of a caption, one after the other."""
@@ -178,15 +158,11 @@ class Training:
             total, count = total + float(loss.item()), count + tokens
         return total / count
 
-    @torch.no_grad()
     def adapter(self) -> Adapter:
         """As it is used; typical are one recording of each label."""
-        self.resampler.eval()
         labels = self._sounds.labels[self._numbers]
         firsts = [int(self._numbers[np.flatnonzero(labels == label)[0]]) for label in sorted(set(labels))]
-        typical = self.resampler(torch.from_numpy(self._sounds.whole(firsts)))
-        tensors = {f"resampler.{name}": held.numpy() for name, held in self.resampler.state_dict().items()}
-        tensors |= {"words": self.decoder.words.numpy(), "typical": typical.numpy()}
+        tensors = adapter_tensors(self.resampler, self._sounds.whole(firsts), self.decoder.words)
         return Adapter(self.record, tensors)
 
 

@@ -56,7 +56,7 @@ class MultimodalModel:
         updates = {name.removeprefix("layers."): held for name, held in tensors.items() if name.startswith("layers.")}
         words = tensors["words"].long().to(network.device)
         decoder = SplitDecoder.of(network, tokenizer, adapter.record.layer, updates, words)
-        return cls(decoder, _resampler(adapter, decoder.width).to(network.device), tokenizer, adapter)
+        return cls(decoder, resampler_of(adapter, decoder.width).to(network.device), tokenizer, adapter)
 
     def beside(self, adapter: Adapter) -> Self:
         """The same decoder with the resampler of another encoder, trained over the same updates.
@@ -65,7 +65,7 @@ class MultimodalModel:
         """
         where = self._resampler.mean.device
         decoder = self._decoder.with_words(torch.from_numpy(adapter.tensors["words"]).long().to(where))
-        return type(self)(decoder, _resampler(adapter, decoder.width).to(where), self._tokenizer, adapter)
+        return type(self)(decoder, resampler_of(adapter, decoder.width).to(where), self._tokenizer, adapter)
 
     @torch.inference_mode()
     def soft_tokens(self, maps: FloatArray) -> Float32Array:
@@ -98,19 +98,6 @@ class MultimodalModel:
         likelihoods = self._likelihoods(self._record.caption, captions, torch.from_numpy(soft))
         lengths = torch.tensor([len(self._target(caption)) for caption in captions])
         return ((likelihoods - prior.logsumexp(0) + math.log(len(prior))) / lengths).numpy()
-
-    def own_gains(self, captions: Sequence[str], soft: Float32Array) -> Float32Array:
-        """`(n,)`: as `gains`, of each caption after its own map's tokens `(n, tokens, width)` alone."""
-        prior = self._likelihoods(self._record.caption, captions, self._typical)
-        likelihoods = torch.cat(
-            [
-                self._likelihoods(self._record.caption, [caption], torch.from_numpy(tokens[None]))
-                for caption, tokens in zip(captions, soft, strict=True)
-            ]
-        )[:, 0]
-        lengths = torch.tensor([len(self._target(caption)) for caption in captions])
-        gains: Float32Array = ((likelihoods - prior.logsumexp(0) + math.log(len(prior))) / lengths).numpy()
-        return gains
 
     def choices(self, question: str, answers: Sequence[str], soft: Float32Array) -> Float32Array:
         """`(len(soft), len(answers))`: as `gains`, of answers to a question; half of the prior counts."""
@@ -172,7 +159,8 @@ class MultimodalModel:
         return ids
 
 
-def _resampler(adapter: Adapter, width: int) -> Resampler:
+def resampler_of(adapter: Adapter, width: int) -> Resampler:
+    """The resampler of an adapter, for soft tokens of `width`. Raises LanguageModelError."""
     weights = {name: torch.from_numpy(held) for name, held in adapter.below("resampler.").items()}
     record = adapter.record
     try:
