@@ -5,7 +5,8 @@
 Captions of Flickr8k's photos by CIDEr-D and BLEU against five human ones, word by word, by twelve beams, and as
 indexing chooses among all of them, by the starter's space; the first human caption of a photo among those of 100, by
 likelihood over typical photos (chance 1 %); visual7w's true answer among four to questions with the same first word
-(chance 25 %), drawn as benchmarks/soft_tokens.py draws them. `--ablate` gives every photo another one's tokens: what
+(chance 25 %), drawn as benchmarks/soft_tokens.py draws them; the colour of things of which a photo's captions name one,
+written and chosen as answers do. `--ablate` gives every photo another one's tokens: what
 remains is what the model says without looking.
 """
 
@@ -26,6 +27,7 @@ from benchmarks.soft_tokens import CHOICES
 from indexer.ingest.caption_choice import nearest
 from search.arrays import Float32Array
 from search.language.backends import LocalModel
+from search.language.colours import COLOURS, chances, phrases, surest
 from search.multimodal.adapter import Adapter, adapter_path
 from search.multimodal.map_encoder import STARTER, MapEncoder, open_map_encoder
 from search.multimodal.model import CAPTION_BEAMS, MultimodalModel
@@ -33,7 +35,9 @@ from search.settings import Settings
 from search.signals import Signal
 from search.spaces.inputs import fit
 from search.spaces.registry import open_space
+from search.spaces.space import Space
 from search.spaces.specification import newest_starter
+from training.instructions import sure_colours
 from training.projector_data import read_photos, tidy
 
 Choose = Callable[[Sequence[Sequence[str]]], list[str]]  # one of the sentences about each picture
@@ -93,6 +97,36 @@ def choices(model: MultimodalModel, encoder: MapEncoder, data: Path, part: str, 
     return {"questions": len(right), "right": round(float(np.mean(right)), 3)}
 
 
+def colours(
+    model: MultimodalModel, space: Space, soft: Float32Array, pictures: Float32Array, described: Sequence[Sequence[str]]
+) -> dict[str, Any]:
+    """The colour of things of which captions name one: written, and chosen by the model and the space."""
+    asked = [
+        (photo, thing, colour)
+        for photo, captions in enumerate(described)
+        for thing, colour in sure_colours([caption.lower() for caption in captions]).items()
+        if colour in COLOURS
+    ]
+    written, said, right = [], [], []
+    for photo, thing, colour in asked:
+        question, tokens = f"What colour is the {thing}?", soft[photo][None]
+        (told,) = model.answers(question, tokens)
+        written.append(told.words.lower().strip(" .") == colour)
+        likely = model.likelihoods(question, [f"{name.capitalize()}." for name in COLOURS], tokens)
+        near = pictures[photo][None] @ space.embed_query_text(phrases(thing))[Signal.IMAGE].T
+        (chosen,) = surest(likely, near)
+        said.append(chosen != "")
+        right.append(COLOURS[int(chances(likely, near).argmax())] == colour)
+    sure = np.array(right)[np.array(said)]
+    return {
+        "questions": len(asked),
+        "written right": round(float(np.mean(written)), 3),
+        "chosen right": round(float(np.mean(right)), 3),
+        "sure enough": round(float(np.mean(said)), 3),
+        "of those right": round(float(sure.mean()), 3),
+    }
+
+
 def _maps(encoder: MapEncoder, files: Sequence[Path]) -> np.ndarray:
     return encoder.maps([fit(Image.open(file).convert("RGB"), encoder.image_input) for file in files])
 
@@ -106,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--part", choices=("validation", "test"), default="test")
     parser.add_argument("--photos", type=int, default=500)
     parser.add_argument("--among", type=int, default=100)
+    parser.add_argument("--colours", type=int, default=250, help="photos whose things' colours are asked for")
     parser.add_argument("--describe", type=int, default=12)
     parser.add_argument("--ablate", action="store_true")
     options = parser.parse_args(arguments)
@@ -118,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pictures = space.embed(Signal.IMAGE, [fit(Image.open(file).convert("RGB"), space.image_input) for file in files])
 
     def choose(sentences: Sequence[Sequence[str]]) -> list[str]:
-        return nearest(space, sentences, list(pictures[: len(sentences)]))
+        return nearest(space, Signal.IMAGE, sentences, list(pictures[: len(sentences)]))
 
     with LocalModel(settings).adapted(adapter) as model:
         soft = model.soft_tokens(_maps(encoder, files))
@@ -133,6 +168,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(json.dumps({"captions": scores}), flush=True)
         texts = [tidy(photo["captions"][0]) for photo in photos[: options.among]]
         print(json.dumps({"among": among(model, soft[: options.among], texts)}), flush=True)
+        named = [described["captions"] for described in photos[: options.colours]]
+        print(json.dumps({"colours": colours(model, space, soft, pictures, named)}), flush=True)
         if options.part == "test":
             told = choices(model, encoder, options.data, "test", ablate=options.ablate)
             print(json.dumps({"visual7w": told}), flush=True)

@@ -3,10 +3,11 @@
     python -m benchmarks.multimodal_sounds --data ../data --work work --home work/home --part test
 
 Recordings of a part of `training/multimodal_sounds_data.py`. A label's caption among those of all labels, by likelihood
-over typical sounds; whether the caption that is written word by word names the label's thing; whether "is there a ...?"
-is answered rightly, asked of what is there and of what is taken for it. Beside them what the search does without a
-language model: the label whose phrasings are nearest to the sound's vector, with `--sound-head` a head that has not
-heard the recordings (`training.sounds --held-out` leaves out fold 4, the test part; the shipped one has heard all).
+over typical sounds; whether the caption names the label's thing, word by word and as indexing chooses it by the space;
+whether "is there a ...?" is answered rightly, asked of what is there and of what is taken for it. Beside them what the
+search does without a language model: the label whose phrasings are nearest to the sound's vector, with `--sound-head` a
+head that has not heard the recordings (`training.sounds --held-out` leaves out fold 4, the test part; the shipped one
+has heard all).
 `--ablate` gives every recording another one's tokens.
 """
 
@@ -20,22 +21,23 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
+from indexer.ingest.caption_choice import nearest
 from search.arrays import Float32Array
 from search.language.backends import LocalModel
 from search.language.lexical import content
 from search.multimodal.adapter import Adapter, adapter_path, sounds_path
-from search.multimodal.beam_search import Beams
 from search.multimodal.model import MultimodalModel
 from search.multimodal.sound_encoder import SoundMaps
 from search.multimodal.vision import STARTER
 from search.settings import Settings
+from search.signals import Signal
+from search.spaces.registry import open_space
 from search.spaces.sound import HEAD, SoundFeatures, SoundHead, windows
+from search.spaces.specification import newest_starter
 from search.spaces.weights import shipped
 from training.measures import own_ranks, recall_at
 from training.multimodal_sounds_data import CAPTIONS, NEAR, THINGS, Sounds, asks
 from training.sounds import SYNTHETIC, Phrases, recordings
-
-GREEDY = [Beams(width=1)]
 
 
 def among(scores: Float32Array, labels: Sequence[str], names: Sequence[str]) -> dict[str, float]:
@@ -65,14 +67,13 @@ def yes_or_no(model: MultimodalModel, soft: Float32Array, labels: Sequence[str])
     return {"questions": len(told["yes"]) + len(told["no"]), "yes": round(right[0], 3), "no": round(right[1], 3)}
 
 
-def by_space(data: Path, numbers: Sequence[int], names: Sequence[str], settings: Settings, head: Path) -> np.ndarray:
-    """`(n, len(names))`: how near each recording's vector is to each label's phrasings."""
+def vectors_of(data: Path, numbers: Sequence[int], settings: Settings, head: Path) -> np.ndarray:
+    """`(n, d)`: each recording in the space, as one stretch."""
     sources = recordings(data)
     extract = SoundFeatures.load(settings.models, settings.threads or 1)
     features = np.stack([extract(windows(sources[n][2])).mean(axis=0) for n in numbers])
-    phrases = Phrases()
-    near: np.ndarray = SoundHead(load_file(head))(features) @ np.stack([phrases.label(name) for name in names]).T
-    return near
+    vectors: np.ndarray = SoundHead(load_file(head))(features)
+    return vectors
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -92,22 +93,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     numbers = [int(n) for n in sounds.numbers(options.part) if sounds.labels[n] not in SYNTHETIC]
     labels = [str(sounds.labels[n]) for n in numbers]
     names = [name for name in CAPTIONS if name not in SYNTHETIC]
+    vectors = vectors_of(options.data, numbers, settings, options.sound_head or shipped(HEAD))
     base = Adapter.load(adapter_path(STARTER, "embedded"))
     heard = Adapter.load(options.sounds or sounds_path("embedded"), base)
     with LocalModel(settings).adapted(heard) as model:
         soft = model.soft_tokens(sounds.whole(numbers))
         if options.ablate:
             soft = np.random.default_rng(0).permutation(soft)
-        written = [likely[0].words for likely in model.captions(soft, GREEDY)]
+        likely = [[said.words for said in of_one] for of_one in model.captions(soft)]
+        chosen = nearest(open_space(newest_starter(), settings), Signal.SOUND, likely, list(vectors))
         shown = np.random.default_rng(1).permutation(len(labels))[: options.describe]
         for row in shown:
-            print(f"| {written[row]} | {labels[row]} |", flush=True)
-        right = [names_label(caption, label) for caption, label in zip(written, labels, strict=True)]
-        print(json.dumps({"recordings": len(labels), "captions right": round(float(np.mean(right)), 3)}), flush=True)
+            print(f"| {chosen[row]} | {labels[row]} |", flush=True)
+        right: dict[str, object] = {"recordings": len(labels)}
+        for name, captions in (("word by word", [texts[0] for texts in likely]), ("chosen", chosen)):
+            named = [names_label(caption, label) for caption, label in zip(captions, labels, strict=True)]
+            right[name] = round(float(np.mean(named)), 3)
+        print(json.dumps({"captions right": right}), flush=True)
         print(json.dumps({"yes or no": yes_or_no(model, soft, labels)}), flush=True)
         gains = model.gains([CAPTIONS[name][0] for name in names], soft)
         print(json.dumps({"among": {"labels": len(names), **among(gains, labels, names)}}), flush=True)
-    near = by_space(options.data, numbers, names, settings, options.sound_head or shipped(HEAD))
+    phrases = Phrases()
+    near = vectors @ np.stack([phrases.label(name) for name in names]).T
     print(json.dumps({"the space alone": among(near, labels, names)}), flush=True)
 
 

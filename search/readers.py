@@ -103,6 +103,9 @@ class Readers:
                     return active.space.embed(Signal.SPEECH, texts)
 
                 captions = open_reader(self._model, active.space.fingerprint)
+                looker = None
+                if self._senses:
+                    looker = Looker(self._senses, active.space, self._picture, self._sound)
                 self._by_space[active.record.id] = (
                     Answerer(
                         self._model,
@@ -110,7 +113,7 @@ class Readers:
                         active.record.name,
                         SpanScorer(self._statements, embed),
                         captions,
-                        looker=Looker(self._senses, self._picture, self._sound) if self._senses else None,
+                        looker=looker,
                         pictures=PromptPictures(self._picture),
                     ),
                     Reranker(self._model, embed, captions),

@@ -40,6 +40,8 @@ _DOING = re.compile(rf"\b({'|'.join(_WHO)})\b(?: \w+){{0,6}}? ((?!wearing|standi
 _COUNTED = re.compile(rf"\b({'|'.join(_NUMBERS)}) (?:\w+ )?({'|'.join(_MANY)})\b")
 _PLACED = re.compile(rf"\b(in|on|at|through|across|along|near) (?:the|a) (?:\w+ )?({'|'.join(_PLACES)})\b")
 _LONGEST = 9  # words of an answer
+_NOT_THERE = 0.5  # share of photos that get such a question
+_NOT_VISIBLE = 0.15
 
 
 class Exchange(Struct, frozen=True):
@@ -57,9 +59,12 @@ def from_captions(captions: Sequence[str], random: np.random.Generator) -> list[
     there = [thing for thing in THINGS if thing in said or f"{thing}s" in said]
     away = [thing for thing in THINGS if thing not in there and not (thing == "bicycle" and "bike" in said)]
     made += [Exchange(f"Is there {_article(thing)} in the picture?", "Yes.") for thing in there]
+    # About as often as what is there: a model that always hears "not visible" says nothing else.
     absent = [str(thing) for thing in random.choice(away, 2, replace=False)]
-    made.append(Exchange(f"Is there {_article(absent[0])} in the picture?", "No."))
-    made.append(Exchange(f"What colour is the {absent[1]}?", "Not visible."))
+    if random.random() < _NOT_THERE:
+        made.append(Exchange(f"Is there {_article(absent[0])} in the picture?", "No."))
+    if random.random() < _NOT_VISIBLE:
+        made.append(Exchange(f"What colour is the {absent[1]}?", "Not visible."))
     return made
 
 

@@ -34,7 +34,7 @@ from training.multimodal_network import TrainedDecoder, adapter_tensors, new_res
 from training.projector import load_model
 
 _WARMED_UP = 60  # steps
-_TYPICAL = 16  # photos whose tokens tell a text's prior
+_TYPICAL = 64  # captioned photos whose tokens tell a text's prior
 _VALIDATED = 96  # photos
 _TERMS = {
     "flickr8k": "research, non-commercial",
@@ -159,8 +159,9 @@ class Training:
 
     def adapter(self) -> Adapter:
         """As it is used."""
-        spread = np.linspace(0, len(self._lessons) - 1, _TYPICAL).astype(int)
-        typical = self._maps.whole([self._lessons[i].path for i in spread])
+        captioned = [lesson.path for lesson in self._lessons if lesson.captions]
+        spread = np.linspace(0, len(captioned) - 1, _TYPICAL).astype(int)
+        typical = self._maps.whole([captioned[i] for i in spread])
         tensors = adapter_tensors(self.resampler, typical, self.decoder.words)
         tensors |= {f"layers.{name}": held.numpy() for name, held in self.decoder.named_updates().items()}
         return Adapter(self.record, tensors)

@@ -21,7 +21,7 @@ from indexer.sources.places import Places
 from search.catalog import queue
 from search.catalog.captions import claim_without_caption, write_captions
 from search.catalog.database import Database
-from search.catalog.records import AssetRecord
+from search.catalog.records import AssetRecord, SegmentRecord
 from search.catalog.segments import segments_of_assets
 from search.errors import MachineError, TransientMediaError
 from search.results import Kind
@@ -66,12 +66,19 @@ class Describers(Protocol):
         """Of sounds; None: those get no caption."""
 
 
-Choose = Callable[[Mapping[int, Sequence[str]]], Mapping[int, str]]  # one of the sentences, by asset id
+# One of the sentences about pictures or sounds, by asset id.
+Choose = Callable[[Mapping[int, Sequence[str]], Signal], Mapping[int, str]]
 
 
-def likeliest(sentences: Mapping[int, Sequence[str]]) -> dict[int, str]:
+def likeliest(sentences: Mapping[int, Sequence[str]], _: Signal) -> dict[int, str]:
     """The first of each: the choice where no space can compare."""
     return {asset_id: texts[0] for asset_id, texts in sentences.items()}
+
+
+def described(segments: Sequence[SegmentRecord], signal: Signal) -> SegmentRecord | None:
+    """What a caption of an asset describes: its first picture, or the longest stretch that sounds alike."""
+    found = [segment for segment in segments if segment.signal == signal]
+    return max(found, key=lambda s: (s.end_seconds or 0.0) - (s.start_seconds or 0.0), default=None)
 
 
 class Captioner:
@@ -119,10 +126,10 @@ class Captioner:
                 self._later(asset, error)
         if pictures:
             likely = self._senses.vision.captions(list(pictures.values()))
-            captions |= self._choose(dict(zip(pictures, likely, strict=True)))
+            captions |= self._choose(dict(zip(pictures, likely, strict=True)), Signal.IMAGE)
         if sounds and self._senses.hearing:
             likely = self._senses.hearing.captions(list(sounds.values()))
-            captions |= likeliest(dict(zip(sounds, likely, strict=True)))
+            captions |= self._choose(dict(zip(sounds, likely, strict=True)), Signal.SOUND)
         with self._database.write() as connection:
             write_captions(connection, queue.claims_of(claimed), captions)
         return len(claimed)
@@ -163,12 +170,7 @@ class Captioner:
             found = segments_of_assets(connection, [asset.id])
         if any(segment.signal == Signal.SPEECH for segment in found):
             return None
-        stretches = [
-            (segment.start_seconds, segment.end_seconds)
-            for segment in found
-            if segment.signal == Signal.SOUND and segment.start_seconds is not None and segment.end_seconds is not None
-        ]
-        if not stretches:
+        longest = described(found, Signal.SOUND)
+        if longest is None or longest.start_seconds is None or longest.end_seconds is None:
             return None
-        start, end = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
-        return self._sounds.stretch(asset, start, end)
+        return self._sounds.stretch(asset, longest.start_seconds, longest.end_seconds)

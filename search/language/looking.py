@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from PIL import Image
 
+from search.arrays import FloatArray
 from search.errors import MedleyError
+from search.language.colours import COLOURS, coloured, phrases, surest
 from search.multimodal.vision import Senses
 from search.results import Hit
-from search.signals import Sense
+from search.signals import Sense, Signal
 from search.spaces.inputs import Waveform, fit
+from search.spaces.space import Space
 
 if TYPE_CHECKING:
     from search.multimodal.model import Impression
@@ -68,8 +71,10 @@ class SoundFiles(Protocol):
 class Looker:
     """Asks the vision model about the pictures of hits, and as a listener about their sounds. Thread-safe."""
 
-    def __init__(self, senses: Senses, pictures: PictureFiles, sounds: SoundFiles) -> None:
+    def __init__(self, senses: Senses, space: Space, pictures: PictureFiles, sounds: SoundFiles) -> None:
+        """`space`: says with the model which colour a thing has."""
         self._senses = senses
+        self._space = space
         self._pictures = pictures
         self._sounds = sounds
 
@@ -85,27 +90,35 @@ class Looker:
             return said
         fitting = [i for i, hit in enumerate(hits) if hit.moments and hit.moments[0].signal.sense is sense]
         ask = self._see if sense is Sense.SEEN else self._hear
-        for i, answer in ask(question, {i: hits[i] for i in fitting[:MAX_LOOKED_AT]}).items():
-            words = answer.words.strip(" .")
-            if words.lower() not in _NOTHING and math.exp(answer.per_token) >= LEAST_SURE:
-                said[i] = words[:1].lower() + words[1:]
+        for i, words in ask(question, {i: hits[i] for i in fitting[:MAX_LOOKED_AT]}).items():
+            said[i] = words
         return said
 
-    def _see(self, question: str, hits: Mapping[int, Hit]) -> dict[int, Impression]:
+    def _see(self, question: str, hits: Mapping[int, Hit]) -> dict[int, str]:
         loaded = {i: picture for i, hit in hits.items() if (picture := self._picture(hit)) is not None}
         if not loaded:
             return {}
         vision = self._senses.vision
         wanted = vision.image_input
-        answers = vision.answers(question, [fit(picture, wanted) for picture in loaded.values()])
-        return dict(zip(loaded, answers, strict=True))
+        pictures = [fit(picture, wanted) for picture in loaded.values()]
+        if thing := coloured(question):
+            answers = [f"{colour.capitalize()}." for colour in COLOURS]
+            nearness = self._nearness(phrases(thing), list(loaded.values()))
+            return dict(zip(loaded, surest(vision.likelihoods(question, answers, pictures), nearness), strict=True))
+        return dict(zip(loaded, map(_sure, vision.answers(question, pictures)), strict=True))
 
-    def _hear(self, question: str, hits: Mapping[int, Hit]) -> dict[int, Impression]:
+    def _nearness(self, texts: Sequence[str], pictures: Sequence[Image.Image]) -> FloatArray:
+        """`(len(pictures), len(texts))` cosines in the space."""
+        seen = self._space.embed(Signal.IMAGE, [fit(picture, self._space.image_input) for picture in pictures])
+        near: FloatArray = seen @ self._space.embed_query_text(texts)[Signal.IMAGE].T
+        return near
+
+    def _hear(self, question: str, hits: Mapping[int, Hit]) -> dict[int, str]:
         hearing = self._senses.hearing
         if hearing is None:
             return {}
         loaded = {i: sound for i, hit in hits.items() if (sound := self._sound(hit)) is not None}
-        return dict(zip(loaded, hearing.answers(question, list(loaded.values())), strict=True))
+        return dict(zip(loaded, map(_sure, hearing.answers(question, list(loaded.values()))), strict=True))
 
     def _picture(self, hit: Hit) -> Image.Image | None:
         try:
@@ -124,6 +137,14 @@ class Looker:
         except MedleyError as error:
             _log.info("%s is not listened to: %s", hit.asset.path, error)
             return None
+
+
+def _sure(answer: Impression) -> str:
+    """What is said, inside a sentence; "" for nothing, and where the model is not sure enough."""
+    words = answer.words.strip(" .")
+    if words.lower() in _NOTHING or math.exp(answer.per_token) < LEAST_SURE:
+        return ""
+    return words[:1].lower() + words[1:]
 
 
 def sense_asked(question: str) -> Sense | None:

@@ -93,19 +93,27 @@ class MultimodalModel:
         return [said[0] for said in self._write(soft, self._record.question.format(question), beams)]
 
     def gains(self, captions: Sequence[str], soft: Float32Array) -> Float32Array:
-        """`(len(soft), len(captions))`: nats a token that each map adds to each caption over typical maps."""
-        prior = self._likelihoods(self._record.caption, captions, self._typical)
+        """`(len(soft), len(captions))`: nats that each map adds to each caption over other maps.
+
+        Those are the typical ones and all that were given: what a caption's words are worth after any map is estimated
+        better from many than from few.
+        """
+        typical = self._likelihoods(self._record.caption, captions, self._typical)
         likelihoods = self._likelihoods(self._record.caption, captions, torch.from_numpy(soft))
-        lengths = torch.tensor([len(self._target(caption)) for caption in captions])
-        return ((likelihoods - prior.logsumexp(0) + math.log(len(prior))) / lengths).numpy()
+        return (likelihoods - _mean(torch.cat([typical, likelihoods]))).numpy()
 
     def choices(self, question: str, answers: Sequence[str], soft: Float32Array) -> Float32Array:
-        """`(len(soft), len(answers))`: as `gains`, of answers to a question; half of the prior counts."""
+        """`(len(soft), len(answers))`: nats a token of answers to a question; half of their prior is taken away."""
         asked = self._record.question.format(question)
         prior = self._likelihoods(asked, answers, self._typical)
-        likelihoods = self._likelihoods(asked, answers, torch.from_numpy(soft))
         lengths = torch.tensor([len(self._target(answer)) for answer in answers])
-        return ((likelihoods - 0.5 * (prior.logsumexp(0) - math.log(len(prior)))) / lengths).numpy()
+        return ((torch.from_numpy(self.likelihoods(question, answers, soft)) - 0.5 * _mean(prior)) / lengths).numpy()
+
+    def likelihoods(self, question: str, answers: Sequence[str], soft: Float32Array) -> Float32Array:
+        """`(len(soft), len(answers))`: log-probability of each answer to a question about each map."""
+        asked = self._record.question.format(question)
+        told: Float32Array = self._likelihoods(asked, answers, torch.from_numpy(soft)).numpy()
+        return told
 
     @torch.inference_mode()
     def _write(self, soft: Float32Array, prompt: str, beams: Beams) -> list[list[Impression]]:
@@ -157,6 +165,11 @@ class MultimodalModel:
         # Special tokens in foreign words are split into ordinary ones: a text can't open a turn.
         ids: list[int] = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
         return ids
+
+
+def _mean(likelihoods: Tensor) -> Tensor:
+    """`(n, texts)` -> `(texts,)`: the logarithm of the mean probability."""
+    return likelihoods.logsumexp(0) - math.log(len(likelihoods))
 
 
 def resampler_of(adapter: Adapter, width: int) -> Resampler:

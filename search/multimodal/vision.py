@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-from search.arrays import FloatArray
+from search.arrays import Float32Array, FloatArray
 from search.errors import SpaceError
 from search.multimodal.adapter import Adapter, adapter_path, sounds_path
 from search.runtime.lazy import Lazy
@@ -75,6 +75,12 @@ class _Perception(Generic[Content]):
         maps = self._maps(contents)
         with self._model.adapted(self._adapter) as model:
             return model.answers(question, model.soft_tokens(maps))
+
+    def likelihoods(self, question: str, answers: Sequence[str], contents: Sequence[Content]) -> Float32Array:
+        """`(len(contents), len(answers))` log-probabilities of short answers. Raises as `captions`."""
+        maps = self._maps(contents)
+        with self._model.adapted(self._adapter) as model:
+            return model.likelihoods(question, answers, model.soft_tokens(maps))
 
     def release(self) -> None:
         """Release the encoder; the language model is its owner's."""

@@ -16,11 +16,12 @@ from support.media import tone, write_wav
 from indexer.decoding.decoder import DecoderPool, Items
 from indexer.decoding.items import DecodeRequest, SegmentDraft, SoundItem
 from indexer.ingest.caption_choice import CaptionChooser
-from indexer.ingest.captioner import Captioner, likeliest
+from indexer.ingest.captioner import Captioner, described, likeliest
 from indexer.ingest.worker import Worker
 from indexer.segmenting.segmenter import PictureMaker
 from indexer.segmenting.sound import SoundSegmenter
 from search.catalog.database import Database
+from search.catalog.segments import segments_of_assets
 from search.errors import LanguageModelError, MachineError, TransientMediaError
 from search.settings import Settings
 from search.signals import Signal
@@ -200,8 +201,25 @@ def test_of_several_sentences_the_one_nearest_to_the_picture_in_the_space_is_kep
     by_name = {name: asset.id for name, asset in library.all().items()}
     choose = CaptionChooser(library.database, lambda: (library.space_id, library.space))
     sentences = ["green", "blue", "red"]
-    chosen = choose(dict.fromkeys(by_name.values(), sentences))
+    chosen = choose(dict.fromkeys(by_name.values(), sentences), Signal.IMAGE)
     assert chosen == {by_name[b"red.png"]: "red", by_name[b"blue.png"]: "blue"}
+
+
+def test_of_a_sound_the_longest_stretch_is_compared(library: Library) -> None:
+    library.makers = (SoundSegmenter,)
+    pause = np.zeros(3 * 16000, np.float32)
+    write_wav(library.root / "two.wav", np.concatenate([tone(2.0, 800.0), pause, tone(6.0, 2400.0), pause]))
+    library.index()
+    (asset,) = library.all().values()
+    with library.database.read() as connection:
+        stretches = segments_of_assets(connection, [asset.id])
+    longest = described(stretches, Signal.SOUND)
+    assert longest is not None
+    assert len(stretches) > 1
+    assert (longest.end_seconds or 0) - (longest.start_seconds or 0) > 5.0
+    assert described(stretches, Signal.IMAGE) is None
+    choose = CaptionChooser(library.database, lambda: (library.space_id, library.space))
+    assert choose({asset.id: ["a wall", "a sound"]}, Signal.SOUND) == {asset.id: "a sound"}
 
 
 def test_without_a_vector_of_the_picture_the_first_sentence_is_kept(library: Library) -> None:
@@ -209,5 +227,6 @@ def test_without_a_vector_of_the_picture_the_first_sentence_is_kept(library: Lib
     library.index()
     (asset,) = library.all().values()
     choose = CaptionChooser(library.database, lambda: (library.space_id + 1, library.space))
-    assert choose({asset.id: ["green", "red"], asset.id + 1: ["blue"]}) == {asset.id: "green", asset.id + 1: "blue"}
-    assert choose({}) == {}
+    sentences = {asset.id: ["green", "red"], asset.id + 1: ["blue"]}
+    assert choose(sentences, Signal.IMAGE) == {asset.id: "green", asset.id + 1: "blue"}
+    assert choose({}, Signal.IMAGE) == {}

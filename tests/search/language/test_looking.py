@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 from support.language_world import WordModel, answerer, pictured, spoken
 
+from search.arrays import Float32Array
 from search.errors import TransientMediaError
+from search.language.colours import COLOURS, coloured, surest
 from search.language.looking import Looker, sense_asked
 from search.language.question_planning import plan_question
 from search.multimodal.model import Impression
@@ -19,6 +21,7 @@ from search.multimodal.vision import Senses
 from search.results import Hit
 from search.signals import Sense, Signal
 from search.spaces.inputs import ImageInput, Picture, Waveform
+from search.testing import WordSpace
 
 
 class Eyes:
@@ -35,6 +38,11 @@ class Eyes:
         self.asked.append(question)
         names = [("Red.", "Green.", "Blue.")[int(picture.mean((0, 1)).argmax())] for picture in pictures]
         return [Impression(name, self.sure) for name in names]
+
+    def likelihoods(self, question: str, answers: Sequence[str], pictures: Sequence[Picture]) -> Float32Array:
+        self.asked.append(question)
+        names = [("Red.", "Green.", "Blue.")[int(picture.mean((0, 1)).argmax())] for picture in pictures]
+        return np.array([[-2 * self.sure * (answer == name) for answer in answers] for name in names], np.float32)
 
 
 def files(asset_id: int, seconds: float | None, side: int, page: int | None = None) -> bytes:
@@ -60,7 +68,7 @@ def sounds(asset_id: int, start: float, end: float) -> Waveform:
 
 def looker(eyes: Eyes, ears: Ears | None = None) -> Looker:
     senses = Senses(eyes, ears)  # type: ignore[arg-type]  # all of a model's senses that is asked
-    return Looker(senses, files, sounds)
+    return Looker(senses, WordSpace(), files, sounds)
 
 
 def heard(path: str, asset_id: int) -> Hit:
@@ -132,6 +140,34 @@ def test_pictures_answer_and_recordings_do_not() -> None:
     assert looker(eyes).impressions("What colour is it?", hits) == ["green", "", "blue"]
     assert looker(eyes).impressions("What did he say?", hits) == ["", "", ""]
     assert eyes.asked == ["What colour is it?"]
+
+
+def test_the_colour_of_a_thing_is_chosen_by_the_model_and_the_space() -> None:
+    hits = [pictured("a.jpg", 1), pictured("b.jpg", 5)]
+    asked = "What colour is the dog's collar in the picture?"
+    assert looker(Eyes(sure=-3.0)).impressions(asked, hits) == ["green", "blue"]
+    assert looker(Eyes(sure=0.0)).impressions(asked, [pictured("a.jpg", 404), pictured("b.jpg", 3)]) == ["", "red"]
+
+
+def test_a_colour_that_neither_is_sure_of_is_not_named() -> None:
+    """The model finds all likely, and the space holds no word of any."""
+    told = surest(np.zeros((2, len(COLOURS))), np.stack([np.zeros(len(COLOURS)), np.eye(len(COLOURS))[3]]))
+    assert list(told) == ["", "red"]
+
+
+@pytest.mark.parametrize(
+    ("question", "thing"),
+    [
+        ("What colour is the dog's collar?", "collar"),
+        ("what color are the curtains", "curtains"),
+        ("Which colour was her old coat in the photo?", "old coat"),
+        ("What colours does the flag have?", "flag"),
+        ("What colour is it?", None),
+        ("What is the man wearing?", None),
+    ],
+)
+def test_the_thing_whose_colour_is_asked_for(question: str, thing: str | None) -> None:
+    assert coloured(question) == thing
 
 
 def test_a_model_that_is_not_sure_says_nothing() -> None:
