@@ -87,8 +87,7 @@ class Service:
         self.places = Places(engine.database, settings)
         self._pictures = PreviewPictures(engine.database, self.previews, self.places)
         self._sounds = LibrarySounds(settings, engine.database, self.places, self._decoders.decode)
-        engine.look_at(self._pictures)
-        engine.listen_to(self._sounds)
+        engine.perceive(self._pictures, self._sounds)
         self._open_space = open_space or space_opener(settings)
         self._opened: dict[int, Space] = {}
         self._beside: dict[str, SearchEngine] = {}
@@ -148,8 +147,7 @@ class Service:
         with self._lock:
             if name not in self._beside:
                 engine = open_beside(self.settings, name, Database.open(self.settings), self._open_space)
-                engine.look_at(self._pictures)
-                engine.listen_to(self._sounds)
+                engine.perceive(self._pictures, self._sounds)
                 self._beside[name] = engine
             engine = self._beside[name]
         engine.refresh()  # its tuning may be another by now

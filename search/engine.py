@@ -152,13 +152,9 @@ class SearchEngine:
         """The name of what takes a second look where it is wanted: a cross-encoder, or the language model."""
         return second_look_name(self.settings)
 
-    def look_at(self, files: PictureFiles) -> None:
-        """From now on questions that only a look at a picture can answer get one, through `files`."""
-        self._readers.picture_files = files
-
-    def listen_to(self, files: SoundFiles) -> None:
-        """As `look_at`, for questions that only listening to a sound can answer."""
-        self._readers.sound_files = files
+    def perceive(self, pictures: PictureFiles, sounds: SoundFiles) -> None:
+        """From now on questions that only a look at a picture, or listening to a sound, can answer get one."""
+        self._readers.picture_files, self._readers.sound_files = pictures, sounds
 
     def close(self) -> None:
         """Stop following; release models and connections."""

@@ -31,8 +31,10 @@ def ask(question: str, limit: int, as_json: bool, **given: Any) -> None:
     engine = SearchEngine.open(settings)
     decoders = DecoderPool(settings, 1)  # starts no process before something is looked at
     places = Places(engine.database, settings)
-    engine.look_at(PreviewPictures(engine.database, Previews(settings, decoders.decode), places))
-    engine.listen_to(LibrarySounds(settings, engine.database, places, decoders.decode))
+    engine.perceive(
+        PreviewPictures(engine.database, Previews(settings, decoders.decode), places),
+        LibrarySounds(settings, engine.database, places, decoders.decode),
+    )
     try:
         refuse_empty_library(engine.database)
         if settings.vision and sense_asked(question):

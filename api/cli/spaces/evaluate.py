@@ -15,6 +15,7 @@ from api.cli.status import opened_database
 from indexer.decoding.decoder import DecoderPool
 from indexer.previews.picture_files import PreviewPictures
 from indexer.previews.previews import Previews
+from indexer.previews.sound_files import LibrarySounds
 from indexer.sources.places import Places
 from search.catalog.database import Database
 from search.catalog.feedback import judgements as stored_judgements
@@ -141,7 +142,10 @@ def opened_engine(settings: Settings, name: str) -> Iterator[SearchEngine]:
     try:
         with DecoderPool(settings, 1) as decoders:
             places = Places(engine.database, settings)
-            engine.look_at(PreviewPictures(engine.database, Previews(settings, decoders.decode), places))
+            engine.perceive(
+                PreviewPictures(engine.database, Previews(settings, decoders.decode), places),
+                LibrarySounds(settings, engine.database, places, decoders.decode),
+            )
             yield engine
     finally:
         engine.close()
