@@ -27,8 +27,8 @@ from benchmarks.soft_tokens import CHOICES
 from indexer.ingest.caption_choice import nearest
 from search.arrays import Float32Array
 from search.language.backends import LocalModel
-from search.language.colours import COLOURS, chances, phrases, surest
 from search.multimodal.adapter import Adapter, adapter_path
+from search.multimodal.colours import COLOURS, chances, phrases, surest
 from search.multimodal.map_encoder import STARTER, MapEncoder, open_map_encoder
 from search.multimodal.model import CAPTION_BEAMS, MultimodalModel
 from search.settings import Settings

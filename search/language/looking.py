@@ -17,7 +17,7 @@ from PIL import Image
 
 from search.arrays import FloatArray
 from search.errors import MedleyError
-from search.language.colours import COLOURS, coloured, phrases, surest
+from search.multimodal.colours import COLOURS, coloured, phrases, surest
 from search.multimodal.vision import Senses
 from search.results import Hit
 from search.signals import Sense, Signal

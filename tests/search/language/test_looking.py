@@ -13,9 +13,9 @@ from support.language_world import WordModel, answerer, pictured, spoken
 
 from search.arrays import Float32Array
 from search.errors import TransientMediaError
-from search.language.colours import COLOURS, coloured, surest
 from search.language.looking import Looker, sense_asked
 from search.language.question_planning import plan_question
+from search.multimodal.colours import COLOURS, coloured, surest
 from search.multimodal.model import Impression
 from search.multimodal.vision import Senses
 from search.results import Hit

@@ -51,6 +51,6 @@ def chances(likelihoods: FloatArray, nearness: FloatArray) -> Float32Array:
 
 
 def surest(likelihoods: FloatArray, nearness: FloatArray) -> Sequence[str]:
-    """The colour of each row of `chances`; "" where none is likely enough."""
+    """The colour of each picture, from `(n, colours)` of both as in `chances`; "" where none is likely enough."""
     told = chances(likelihoods, nearness)
     return [COLOURS[int(row.argmax())] if row.max() >= LEAST_SURE else "" for row in told]
