@@ -196,7 +196,9 @@ class Answerer:
                 looked = looker.impressions(plan.question, shown)
             if any(looked):
                 return extractive_answers.from_looks(list(zip(shown, looked, strict=True)))
-        described = list(zip(shown, self._impressions(shown, vectors), strict=True))
+        # What a picture shows besides is no answer to what a look at it could not tell.
+        seeming = [""] * len(shown) if looker else self._impressions(shown, vectors)
+        described = list(zip(shown, seeming, strict=True))
         return extractive_answers.from_sights(described, sense is not None)
 
     def _impressions(self, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]) -> list[str]:

@@ -174,6 +174,15 @@ def test_a_model_that_is_not_sure_says_nothing() -> None:
     assert looker(Eyes(sure=-3.0)).impressions("What colour is it?", [pictured("a.jpg", 1)]) == [""]
 
 
+def test_what_a_picture_shows_besides_is_no_answer_to_what_was_not_seen() -> None:
+    hit = pictured("a.jpg", 1)
+    hit = msgspec.structs.replace(hit, asset=msgspec.structs.replace(hit.asset, caption="A man on a bench."))
+    asked = answerer(WordModel(), "words", looker(Eyes(sure=-3.0)))
+    answer = asked.answer(plan_question("What is the man holding?"), [hit], {})
+    assert "bench" not in answer.answer
+    assert answer.answer == "a.jpg may show it. [1]"
+
+
 def test_nobody_waits_for_a_model_that_is_being_converted() -> None:
     eyes = Eyes(ready=False)
     assert looker(eyes).impressions("What colour is it?", [pictured("a.jpg", 1)]) == [""]
