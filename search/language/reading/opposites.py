@@ -53,6 +53,8 @@ _DAYS = (
     r"sun(?:days?)?|sonntags?|dimanche|domingos?",
 )
 _DAY = tuple(re.compile(rf"\b(?:{words})\b") for words in _DAYS)
+# "Sat" and "Sun" are words as well, and "mon" is French: alone they name a day only before a time.
+_AMBIGUOUS = re.compile(r"\b(?:mon|sat|sun)\b(?![.,:]? *(?:\d|-|–|—|to\b|closed\b|geschlossen\b|$))")
 _ON_A_DAY = tuple(re.compile(rf"\b(?:on|am|le|el) (?:{words})\b") for words in _DAYS)
 _WHICH_DAY = re.compile(r"\b(?:what|which) (?:\w+ )?(?:days?|dates?)\b|\bmoved?\b")
 _ANY_DAY = "|".join(_DAYS)
@@ -77,5 +79,6 @@ def _on_another_day(asked: str, told: str) -> bool:
     if _WHICH_DAY.search(asked) or _DAYS_BETWEEN.search(told):
         return False
     wanted = {number for number, rule in enumerate(_ON_A_DAY) if rule.search(asked)}
-    named = {number for number, rule in enumerate(_DAY) if rule.search(told)}
-    return bool(wanted and named) and not wanted & named
+    surely = _AMBIGUOUS.sub(" ", told)
+    others = any(rule.search(surely) for rule in _DAY)
+    return bool(wanted) and others and not any(_DAY[number].search(told) for number in wanted)
