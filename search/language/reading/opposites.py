@@ -41,6 +41,12 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     (r"aunts?|tante|tia", r"uncles?|onkel|oncle|tio"),
     (r"sisters?|schwester|soeur|hermana", r"brothers?|bruder|frere|hermano"),
     (r"daughters?|tochter|fille|hija", r"sons?|sohn|fils|hijo"),
+    (
+        r"landlord|landlady|lessor|vermieter\w*|bailleur|arrendador\w*",
+        r"tenants?|lessee|mieter\w*|locataire|inquilin[oa]s?",
+    ),
+    (r"sender|absender\w*|expediteur|remitente", r"recipients?|addressee|empfanger\w*|destinataire|destinatari[oa]"),
+    (r"employer|arbeitgeber\w*|employeur", r"employees?|arbeitnehmer\w*"),
     (r"deposit(?:s|ed)?|paid in|eingezahlt", r"withdr\w+|paid out|abgehoben"),
 )
 _DAYS = (

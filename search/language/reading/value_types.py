@@ -131,6 +131,8 @@ _LASTING = re.compile(
     r"\b(?:durations?|lengths?|lasts?|lasted|takes?|took|dauer|duree|duracion|(?:\w+ing|travel|flight|total) time)\b"
 )
 _UNTIL = re.compile(r"\b(?:until|till|valid|bis|jusqu|hasta)\b")
+_NUMBERED = re.compile(r"\b(?:what|which) (?:is|was) (?:the|my|our) (?:[\w']+ ){0,2}number\b")
+_CLOCK = re.compile(r"\b\d{1,2}:\d{2}\b")
 _PHONE = re.compile(r"\+\d[\d /-]{7,}|\btel\b\.?:? ?[\d /-]{7,}")
 # Numbers that are no telephone's: with a word for what they number right before them, among letters, an account's.
 _NO_PHONE = re.compile(
@@ -225,6 +227,9 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
             return _rings(text)
         case ValueType.EMAIL:
             return "@" in words
+    if _NUMBERED.search(plain(in_english(question))):
+        # Neither a time nor a date nor a price is the number of a flight.
+        return bool(re.search(r"\d", _CLOCK.sub(" ", _DATED.sub(" ", _AMOUNT.sub(" ", _PRICED.sub(" ", text))))))
     return True
 
 

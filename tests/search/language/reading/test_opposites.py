@@ -22,6 +22,8 @@ from search.language.reading.opposites import tells_the_other
         ("How hot will it be tomorrow?", "Today: 26 °C"),
         ("When is the shop open on Friday?", "Saturday 08:10 - 21:30"),
         ("When is the shop open on Friday?", "Sat 08:10 - 21:30"),
+        ("Who is the landlord?", "Tenant Marta Lindqvist"),
+        ("Who is the sender?", "Recipient: Blue Post"),
         ("Wann treffen wir uns am Montag?", "Let's meet on Tuesday at nine."),
         ("In what year was my grandfather born?", "My grandmother was born in 1915 in Salzburg."),
     ],

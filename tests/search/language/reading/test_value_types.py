@@ -123,3 +123,20 @@ def test_what_the_question_says_itself_is_no_answer() -> None:
 )
 def test_a_value_of_another_kind_does_not_answer(question: str, words: str, may: bool) -> None:
     assert holds(expected(question), words, question) is may
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "may"),
+    [
+        ("What is the flight number?", "Flight LX 318", True),
+        ("What is my locker number?", "Locker B17", True),
+        ("What is the order number?", "Order 80-2231-7", True),
+        ("What is the flight number?", "Boarding 17:35", False),
+        ("Wie lautet die Flugnummer?", "Boarding 17:35", True),  # no rule reads such compounds
+        ("What is the room number?", "Total CHF 63.00", False),
+        ("What is the invoice number?", "Due on 2026-05-01", False),
+        ("What is the wifi password?", "Password plum-kettle", True),
+    ],
+)
+def test_a_number_of_something_is_no_time_date_or_price(question: str, words: str, may: bool) -> None:
+    assert holds(expected(question), words, question) is may
