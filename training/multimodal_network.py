@@ -35,13 +35,6 @@ class _Below(Struct, frozen=True):
     target: Tensor  # ids, the end last
 
 
-class Told(Struct, frozen=True):
-    """How likely the targets of one row are."""
-
-    logs: Tensor  # (targets,) log-probabilities
-    tokens: int  # of all of them
-
-
 class TrainedDecoder:
     """`updates` is trained; everything else is frozen. Keeps what the lower layers made of each text."""
 
@@ -110,11 +103,6 @@ class TrainedDecoder:
 
     def loss(self, soft: Tensor, said: Sequence[Sequence[Said]]) -> tuple[Tensor, int]:
         """Summed negative log-likelihood of all targets after `soft (n, tokens, width)`, and how many tokens."""
-        told = self.likelihoods(soft, said)
-        return -torch.cat([row.logs for row in told]).sum(), sum(row.tokens for row in told)
-
-    def likelihoods(self, soft: Tensor, said: Sequence[Sequence[Said]]) -> list[Told]:
-        """How likely each target of each row is after that row's `soft (n, tokens, width)`."""
         below = [self._below(row) for row in said]
         start = 1 + soft.shape[1]
         length = max(start + sum(len(piece.states) for piece in row) for row in below)
@@ -139,11 +127,7 @@ class TrainedDecoder:
         states = self._run(self._upper, torch.stack(rows), mask, places)
         wanted = self._decoder.norm(states.flatten(0, 1)[torch.cat(asked)])
         goal = self._place[torch.cat(targets)]
-        logs = -functional.cross_entropy((wanted @ self._head.T).float(), goal, reduction="none")
-        sums = torch.stack([piece.sum() for piece in logs.split([len(target) for target in targets])])
-        tokens = [[len(piece.target) for piece in row] for row in below]
-        parts = sums.split([len(row) for row in below])
-        return [Told(own, sum(lengths)) for own, lengths in zip(parts, tokens, strict=True)]
+        return functional.cross_entropy((wanted @ self._head.T).float(), goal, reduction="sum"), len(goal)
 
     def _below(self, said: Sequence[Said]) -> list[_Below]:
         """What the frozen layers make of each; computed once."""
