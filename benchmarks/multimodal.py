@@ -4,9 +4,9 @@
 
 Captions of Flickr8k's photos by CIDEr-D and BLEU against five human ones, word by word, by twelve beams, and as
 indexing chooses among all of them, by the starter's space; the first human caption of a photo among those of 100, by
-likelihood over typical photos (chance 1 %); visual7w's true answer among four to questions with the same first word
-(chance 25 %), drawn as benchmarks/soft_tokens.py draws them; the colour of things of which a photo's captions name one,
-written and chosen as answers do. `--ablate` gives every photo another one's tokens: what
+likelihood over those of the others and typical photos (chance 1 %); visual7w's true answer among four to questions with
+the same first word (chance 25 %), drawn as benchmarks/soft_tokens.py draws them; the colour of things of which the
+captions of a photo name one, written, and chosen as answers do. `--ablate` gives every photo another one's tokens: what
 remains is what the model says without looking.
 """
 
@@ -28,7 +28,7 @@ from indexer.ingest.caption_choice import nearest
 from search.arrays import Float32Array
 from search.language.backends import LocalModel
 from search.multimodal.adapter import Adapter, adapter_path
-from search.multimodal.colours import COLOURS, chances, phrases, surest
+from search.multimodal.colours import ANSWERS, COLOURS, chances, phrases, surest
 from search.multimodal.map_encoder import STARTER, MapEncoder, open_map_encoder
 from search.multimodal.model import CAPTION_BEAMS, MultimodalModel
 from search.settings import Settings
@@ -112,11 +112,10 @@ def colours(
         question, tokens = f"What colour is the {thing}?", soft[photo][None]
         (told,) = model.answers(question, tokens)
         written.append(told.words.lower().strip(" .") == colour)
-        likely = model.likelihoods(question, [f"{name.capitalize()}." for name in COLOURS], tokens)
         near = pictures[photo][None] @ space.embed_query_text(phrases(thing))[Signal.IMAGE].T
-        (chosen,) = surest(likely, near)
-        said.append(chosen != "")
-        right.append(COLOURS[int(chances(likely, near).argmax())] == colour)
+        likely = chances(model.likelihoods(question, ANSWERS, tokens), near)
+        said.append(surest(likely) != [""])
+        right.append(COLOURS[int(likely.argmax())] == colour)
     sure = np.array(right)[np.array(said)]
     return {
         "questions": len(asked),

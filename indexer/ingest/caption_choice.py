@@ -20,13 +20,13 @@ from search.spaces.space import Space
 
 
 def nearest(
-    space: Space, signal: Signal, sentences: Sequence[Sequence[str]], described: Sequence[np.ndarray]
+    space: Space, signal: Signal, sentences: Sequence[Sequence[str]], targets: Sequence[np.ndarray]
 ) -> list[str]:
     """Of the sentences about each thing, the one nearest to its vector `(d,) float32`. Raises SpaceError."""
     if not sentences:
         return []
     vectors = iter(space.embed_query_text([text for texts in sentences for text in texts])[signal])
-    fits = [[float(next(vectors) @ vector) for _ in texts] for texts, vector in zip(sentences, described, strict=True)]
+    fits = [[float(next(vectors) @ target) for _ in texts] for texts, target in zip(sentences, targets, strict=True)]
     return [texts[int(np.argmax(fit))] for texts, fit in zip(sentences, fits, strict=True)]
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from search.arrays import FloatArray
 from search.errors import MedleyError
-from search.multimodal.colours import COLOURS, coloured, phrases, surest
+from search.multimodal.colours import ANSWERS, chances, coloured, phrases, surest
 from search.multimodal.vision import Senses
 from search.results import Hit
 from search.signals import Sense, Signal
@@ -102,9 +102,9 @@ class Looker:
         wanted = vision.image_input
         pictures = [fit(picture, wanted) for picture in loaded.values()]
         if thing := coloured(question):
-            answers = [f"{colour.capitalize()}." for colour in COLOURS]
             nearness = self._nearness(phrases(thing), list(loaded.values()))
-            return dict(zip(loaded, surest(vision.likelihoods(question, answers, pictures), nearness), strict=True))
+            told = chances(vision.likelihoods(question, ANSWERS, pictures), nearness)
+            return dict(zip(loaded, surest(told), strict=True))
         return dict(zip(loaded, map(_sure, vision.answers(question, pictures)), strict=True))
 
     def _nearness(self, texts: Sequence[str], pictures: Sequence[Image.Image]) -> FloatArray:

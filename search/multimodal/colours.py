@@ -8,7 +8,6 @@ numbers; knows no model.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from search.arrays import Float32Array, FloatArray
 
 _NAMED = "black, white, brown, red, blue, green, yellow, orange, pink, purple, gray, tan, blond"
 COLOURS = tuple(_NAMED.split(", "))
+ANSWERS = tuple(f"{colour.capitalize()}." for colour in COLOURS)  # to a model that was trained on short answers
 LEAST_SURE = 0.5  # probability of a colour, below which none is named
 # Fitted on 144 questions about 250 validation photos of Flickr8k.
 _OF_LIKELIHOODS = 0.5
@@ -50,7 +50,6 @@ def chances(likelihoods: FloatArray, nearness: FloatArray) -> Float32Array:
     return told
 
 
-def surest(likelihoods: FloatArray, nearness: FloatArray) -> Sequence[str]:
-    """The colour of each picture, from `(n, colours)` of both as in `chances`; "" where none is likely enough."""
-    told = chances(likelihoods, nearness)
+def surest(told: Float32Array) -> list[str]:
+    """The colour of each picture, from `chances` `(n, colours)`; "" where none is likely enough."""
     return [COLOURS[int(row.argmax())] if row.max() >= LEAST_SURE else "" for row in told]
