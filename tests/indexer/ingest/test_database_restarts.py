@@ -107,6 +107,6 @@ def test_cut_connections_are_ridden_out_and_nothing_is_lost_or_doubled(library: 
     library.scan()
     cuts.set()
     library.work()
-    counts = library.counts()
+    counts = library.database.patiently(library.counts)
     assert (counts.indexed, counts.quarantined, counts.pending) == (FILES, 0, 0)
     assert counts.segments == {"image": FILES}
