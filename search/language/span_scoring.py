@@ -22,6 +22,7 @@ from search.language.lexical import is_english, is_question, names, numbers, ste
 from search.language.reading.glosses import in_english
 from search.language.reading.opposites import tells_the_other
 from search.language.reading.value_types import ValueType, counted, holds
+from search.language.reading.weekdays import spelled_out
 
 WEIGHTS = Path(__file__).parent / "weights" / "span-scoring.json"
 FEATURES = ("reader", "titled", "setting", "names_missing", "typed")
@@ -145,7 +146,7 @@ class SpanScorer:
 
 
 def _read_as(span: Span) -> str:
-    return f"{span.question} {span.reading or span.words}".strip()
+    return spelled_out(f"{span.question} {span.reading or span.words}".strip())
 
 
 def may_answer(question: str, span: Span, expects: ValueType | None) -> bool:
@@ -172,7 +173,7 @@ def missing(special: frozenset[str], setting: str) -> float:
     """The share of names and numbers that the setting lacks; 0 when there are none."""
     if not special:
         return 0.0
-    words = tokens(setting)
+    words = tokens(spelled_out(setting))
     held = {*words, *map(stem, words), *numbers(setting)}
     return sum(not _held(word, held) for word in special) / len(special)
 

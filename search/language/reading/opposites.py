@@ -10,6 +10,7 @@ import re
 
 from search.language.lexical import plain
 from search.language.reading.glosses import in_english
+from search.language.reading.weekdays import days_asked, days_told
 
 _PAIRS: tuple[tuple[str, str], ...] = (
     (
@@ -49,24 +50,7 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     (r"employer|arbeitgeber\w*|employeur", r"employees?|arbeitnehmer\w*"),
     (r"deposit(?:s|ed)?|paid in|eingezahlt", r"withdr\w+|paid out|abgehoben"),
 )
-_DAYS = (
-    r"mon(?:days?)?|montags?|lundi|lunes",
-    r"tues?(?:days?)?|dienstags?|mardi|martes",
-    r"wed(?:nesdays?)?|mittwochs?|mercredi|miercoles",
-    r"thu(?:rs?)?(?:days?)?|donnerstags?|jeudi|jueves",
-    r"fri(?:days?)?|freitags?|vendredi|viernes",
-    r"sat(?:urdays?)?|samstags?|samedi|sabados?",
-    r"sun(?:days?)?|sonntags?|dimanche|domingos?",
-)
-_DAY = tuple(re.compile(rf"\b(?:{words})\b") for words in _DAYS)
-# "Sat" and "Sun" are words as well, and "mon" is French: alone they name a day only before a time.
-_AMBIGUOUS = re.compile(r"\b(?:mon|sat|sun)\b(?![.,:]? *(?:\d|-|–|—|to\b|closed\b|geschlossen\b|$))")
-_ON_A_DAY = tuple(re.compile(rf"\b(?:on|am|le|el) (?:{words})\b") for words in _DAYS)
 _WHICH_DAY = re.compile(r"\b(?:what|which) (?:\w+ )?(?:days?|dates?)\b|\bmoved?\b")
-_ANY_DAY = "|".join(_DAYS)
-_DAYS_BETWEEN = re.compile(
-    rf"\b(?:{_ANY_DAY})\b\.?,? ?(?:-|–|—|to|till|until|through|bis|a|al|au|hasta) ?\b(?:{_ANY_DAY})\b"
-)
 _RULES = tuple(tuple(re.compile(rf"\b(?:{words})\b") for words in pair) for pair in _PAIRS)
 
 
@@ -77,14 +61,11 @@ def tells_the_other(question: str, words: str) -> bool:
         for wanted, other in ((rule, opposite), (opposite, rule)):
             if wanted.search(asked) and not other.search(asked) and other.search(told) and not wanted.search(told):
                 return True
-    return _on_another_day(f"{asked} {plain(question)}", told)
+    return _on_another_day(f"{asked} {plain(question)}", words)
 
 
-def _on_another_day(asked: str, told: str) -> bool:
-    """Is something asked about a day of the week, and told of others alone? "Mon - Fri" tells of those between, too."""
-    if _WHICH_DAY.search(asked) or _DAYS_BETWEEN.search(told):
-        return False
-    wanted = {number for number, rule in enumerate(_ON_A_DAY) if rule.search(asked)}
-    surely = _AMBIGUOUS.sub(" ", told)
-    others = any(rule.search(surely) for rule in _DAY)
-    return bool(wanted) and others and not any(_DAY[number].search(told) for number in wanted)
+def _on_another_day(asked: str, words: str) -> bool:
+    """Is something asked about a day of the week, and told of others alone?"""
+    wanted = frozenset() if _WHICH_DAY.search(asked) else days_asked(asked)
+    told = days_told(words) if wanted else frozenset()
+    return bool(told) and not wanted & told

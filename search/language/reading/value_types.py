@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from search.language.lexical import EMPTY, names, numbers, plain, tokens
 from search.language.reading.glosses import in_english
+from search.language.reading.weekdays import ANY_DAY
 
 
 class ValueType(StrEnum):
@@ -74,10 +75,6 @@ _MONTH = (
     r"|januar|februar|marz|mai|juni|juli|oktober|dezember|janvier|fevrier|mars|avril|juin|juillet|aout|septembre|octobre"
     r"|novembre|decembre|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre"
 )
-_WEEKDAY = (
-    r"(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:days?)?|montag|dienstag|mittwoch|donnerstag|freitag|samstag"
-    r"|sonntag|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|lunes|martes|miercoles|jueves|viernes|sabado|domingo"
-)
 _NUMBER = r"(?:\d{1,2}(?!\d| ?[°%.,])|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|noon|midnight)"
 _TIME = re.compile(
     r"\b\d{1,2}(?::|h)\d{2}\b|\b\d{1,2}\.\d{2} ?(?:h|uhr|am|pm)\b|\b\d{1,2} ?(?:am|pm|a\.m|p\.m|h|uhr|heures)\b"
@@ -86,7 +83,7 @@ _TIME = re.compile(
     rf"|\b{_NUMBER} in the (?:morning|afternoon|evening)\b|\b{_NUMBER}[ -](?:fifteen|thirty|forty-five)\b"
 )
 _DATE = re.compile(
-    rf"\b(?:{_MONTH})\b|\b(?:{_WEEKDAY})\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b(?:1[0-9]|20)\d\d\b|\b\d{{4}}-\d\d-\d\d\b"
+    rf"\b(?:{_MONTH})\b|\b(?:{ANY_DAY})\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b(?:1[0-9]|20)\d\d\b|\b\d{{4}}-\d\d-\d\d\b"
     r"|\b(?:to|yester)?(?:day|morrow|night)\b|\b\w+(?:eenth|ieth|first|second|third|fourth|fifth|sixth|ninth|tenth|th)\b|\bcentury\b"
     r"|\b(?:nine|eigh|four|fif|six|seven)teen[ -]\w+\b|\b(?:next|last|this) (?:week|month|year|\w+day)\b|\bages?\b"
 )
