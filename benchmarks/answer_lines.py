@@ -19,8 +19,9 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from msgspec import Struct
 
 from benchmarks.answer_sources import Item, write
 from search.engine import SearchEngine
-from search.language.evidence import spoken_spans
+from search.language.evidence import Span, spoken_spans
 from search.language.lexical import content, numbers, overlap
 from search.language.reading.reader import LazyReader
 from search.language.span_scoring import SpanScorer
@@ -107,8 +108,8 @@ def index(folder: Path, home: Path) -> None:
     subprocess.run([sys.executable, "-m", "api", "index", "-r", str(folder / "media")], env=environment, check=True)
 
 
-def held_by_text(engine: SearchEngine, items: Sequence[Item]) -> list[bool]:
-    """Of each question: does the library's text hold the words wanted? True where no words are wanted."""
+def texts_of(engine: SearchEngine) -> dict[str, str]:
+    """What each file's text holds, by its name."""
     texts: dict[str, str] = defaultdict(str)
     with engine.database.read() as connection:
         rows = connection.exec_driver_sql(
@@ -117,6 +118,12 @@ def held_by_text(engine: SearchEngine, items: Sequence[Item]) -> list[bool]:
         )
         for path, text in rows:
             texts[_name(path)] += f" {text}"
+    return texts
+
+
+def held_by_text(engine: SearchEngine, items: Sequence[Item]) -> list[bool]:
+    """Of each question: does the library's text hold the words wanted? True where no words are wanted."""
+    texts = texts_of(engine)
     return [item.kind not in TEXT or any(holds(item.answer, texts[name]) for name in item.sources) for item in items]
 
 
@@ -130,10 +137,11 @@ def ask_all(engine: SearchEngine, items: Sequence[Item]) -> list[Outcome]:
     return outcomes
 
 
-def write_spans(engine: SearchEngine, items: Sequence[Item], file: Path) -> None:
+def write_spans(engine: SearchEngine, asked: Iterable[tuple[str, bool, Callable[[Span], bool]]], file: Path) -> None:
     """What training/span_scoring.py fits to: the features of every statement that could answer, and which ones do.
 
-    Of everything that an answer is read from, as `ask` reads it.
+    Of everything that an answer is read from, as `ask` reads it. `asked`: questions, whether the library holds an
+    answer, and whether a span is one.
     """
 
     def embed(texts: Sequence[str]) -> np.ndarray:
@@ -141,24 +149,29 @@ def write_spans(engine: SearchEngine, items: Sequence[Item], file: Path) -> None
 
     scorer = SpanScorer(LazyReader(math.inf), embed)
     with file.open("w", encoding="utf-8") as out:
-        for item in items:
-            if item.kind not in TEXT and item.lacks not in LACKING_WORDS:
-                continue
-            plan, hits, details = engine.sources(item.text)
+        for text, answerable, answers in asked:
+            plan, hits, details = engine.sources(text)
             spans = spoken_spans(plan.question, hits, details)
             chosen, features = scorer.candidates(plan.question, spans, plan.expects)
-            right = [
-                item.answerable and span.name in item.sources and holds(item.answer, span.words) for span in chosen
-            ]
-            words = [span.words for span in chosen]
             row = {
                 "question": plan.question,
-                "answerable": item.answerable,
+                "answerable": answerable,
                 "features": features.round(4).tolist(),
-                "right": right,
-                "words": words,
+                "right": [answerable and answers(span) for span in chosen],
+                "words": [span.words for span in chosen],
             }
             out.write(json.dumps(row) + "\n")
+
+
+def with_words(items: Sequence[Item]) -> Iterator[tuple[str, bool, Callable[[Span], bool]]]:
+    """The questions that words could answer, for `write_spans`."""
+
+    def answers(item: Item, span: Span) -> bool:
+        return span.name in item.sources and holds(item.answer, span.words)
+
+    for item in items:
+        if item.kind in TEXT or item.lacks in LACKING_WORDS:
+            yield item.text, item.answerable, partial(answers, item)
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
@@ -255,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         engine.ask("Is anything here?", Filters(), 8, None)  # loads the models
         scored = [item for item, there in zip(items, held, strict=True) if there]
         if options.spans:
-            write_spans(engine, scored, options.spans)
+            write_spans(engine, with_words(scored), options.spans)
             return
         outcomes = ask_all(engine, scored)
     finally:

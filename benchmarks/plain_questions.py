@@ -1,26 +1,33 @@
 """Questions in people's own words about plain pages and memos: what benchmarks made by rule don't show.
 
-    python -m benchmarks.plain_questions --folder /tmp/medley-plain [--show]
+    python -m benchmarks.plain_questions --folder FOLDER --set test [--show]
+    python -m benchmarks.plain_questions --folder FOLDER --set development --spans spans.jsonl
 
-Pages are drawn in one font, memos spoken by espeak-ng, indexed with the command line, and asked about
-(`answers_data/plain.toml`). It is a development set: weights have been chosen on it (docs/benchmarks/answers.md).
+Pages are drawn in one font, memos spoken by espeak-ng, indexed with the command line, and asked about. Three
+sets (`answers_data/`), each with a library of its own: weights are chosen on "plain" and "development", none on "test".
+An answer is right if its first citation quotes one of the expected words.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.answer_lines import index
+from benchmarks.answer_lines import index, texts_of, write_spans
 from benchmarks.answer_sources import HERE, VOICES, speak
 from search.engine import SearchEngine
+from search.language.evidence import Span
+from search.results import Answer
 from search.settings import Settings
 
+SETS = {"plain": "plain.toml", "development": "plain_development.toml", "test": "plain_test.toml"}
 SIZE = (820, 1150)  # pixels
 MARGIN, PITCH = 60, 58
 HEADING, TEXT = 36, 25
@@ -79,33 +86,59 @@ def make(plain: Plain, folder: Path) -> None:
     index(folder, folder / "home")
 
 
+def outcome(asked: Asked, answer: Answer) -> str:
+    """What became of a question."""
+    if not asked.answers:
+        return "answered though there is nothing" if answer.found else "rightly declined"
+    if not answer.found:
+        return "declined"
+    return "right" if answer.citations and _held(asked, answer.citations[0].quote) else "wrong"
+
+
+def _held(asked: Asked, words: str) -> bool:
+    return any(answer in words.lower() for answer in asked.answers)
+
+
+def _with_spans(questions: Sequence[Asked]) -> Iterator[tuple[str, bool, Callable[[Span], bool]]]:
+    for asked in questions:
+        yield asked.text, bool(asked.answers), partial(_answers, asked)
+
+
+def _answers(asked: Asked, span: Span) -> bool:
+    return _held(asked, span.words)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make what is not there, ask everything, print the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="keeps media and library")
+    parser.add_argument("--set", choices=SETS, default="plain", help="of pages and questions  [default: plain]")
     parser.add_argument("--show", action="store_true", help="print what was not answered rightly")
+    parser.add_argument("--spans", type=Path, help="write what training/span_scoring.py fits to, ask nothing")
     options = parser.parse_args(arguments)
-    plain = msgspec.toml.decode((HERE / "plain.toml").read_bytes(), type=Plain)
-    if not (options.folder / "home").is_dir():
-        make(plain, options.folder)
-    counts = {"right": 0, "wrong": 0, "declined": 0, "rightly declined": 0, "answered though there is nothing": 0}
-    engine = SearchEngine.open(Settings.load(home=options.folder / "home"))
+    plain = msgspec.toml.decode((HERE / SETS[options.set]).read_bytes(), type=Plain)
+    folder = options.folder / options.set
+    if not (folder / "home").is_dir():
+        make(plain, folder)
+    engine = SearchEngine.open(Settings.load(home=folder / "home"))
     try:
-        for asked in plain.questions:
+        text = " ".join(texts_of(engine).values())
+        questions = [asked for asked in plain.questions if not asked.answers or _held(asked, text)]
+        print(f"{len(plain.questions)} questions, the text read of {len(plain.questions) - len(questions)} is another")
+        if options.spans:
+            write_spans(engine, _with_spans(questions), options.spans)
+            return
+        counts: Counter[str] = Counter()
+        for asked in questions:
             answer = engine.ask(asked.text)
-            held = any(words in answer.answer.lower() for words in asked.answers)
-            if not asked.answers:
-                outcome = "answered though there is nothing" if answer.found else "rightly declined"
-            elif answer.found:
-                outcome = "right" if held else "wrong"
-            else:
-                outcome = "declined"
-            counts[outcome] += 1
-            if options.show and outcome not in {"right", "rightly declined"}:
-                print(f"{outcome}: {asked.text} {answer.answer if answer.found else ''}")
+            became = outcome(asked, answer)
+            counts[became] += 1
+            if options.show and became not in {"right", "rightly declined"}:
+                quotes = [citation.quote for citation in answer.citations[:1]]
+                print(f"{became}: {asked.text} {quotes if answer.found else ''}")
     finally:
         engine.close()
-    print(counts)
+    print(dict(counts))
 
 
 if __name__ == "__main__":

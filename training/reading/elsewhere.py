@@ -40,10 +40,10 @@ class Elsewhere:
     def remember(
         self, asked: Sequence[Asked], statements: Sequence[str], kinds: Sequence[str], any_rows: bool = False
     ) -> None:
-        """A source with questions that it answers."""
+        """A source with questions that it answers; those that make sense anywhere are not asked elsewhere."""
         source = Source(tuple(statements), frozenset(kinds), content(" ".join(statements)), any_rows)
         self._sources.append(source)
-        self._asked.extend((question, source) for question in asked)
+        self._asked.extend((question, source) for question in asked if not question.anywhere)
 
     def brought(self, many: int) -> Iterator[tuple[str, tuple[str, ...]]]:
         """At most that many questions, each with the statements of a source that holds many of its words."""

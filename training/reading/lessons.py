@@ -79,9 +79,11 @@ class Teacher:
         sentences: Sequence[str],
         random: np.random.Generator,
         attributes: Mapping[str, Any] | None = None,
+        own_words: Mapping[str, Any] | None = None,
     ) -> None:
-        """`attributes`: of forms; without, none are made."""
+        """`attributes`: of forms. `own_words`: documents asked about in people's own words. Without, none are made."""
         self._documents = {name: document for name, document in documents.items() if document.get("style") != "chat"}
+        self._own_words = own_words or {}
         self._statements, self._words, self._captions, self._random = statements, words, sentences, random
         self._attributes = attributes or {}
         self._elsewhere = Elsewhere(random)
@@ -89,24 +91,31 @@ class Teacher:
     def lessons(self, count: int) -> list[Lesson]:
         """About `count`, in no order."""
         made: list[Lesson] = []
-        makers = [self._of_document, self._of_form, self._of_memo, self._of_chat, self._of_captions]
-        shares = (0.36, 0.24, 0.22, 0.08, 0.1) if self._attributes else (0.45, 0, 0.26, 0.13, 0.16)
+        makers = [self._of_document, self._of_own_words, self._of_form, self._of_memo, self._of_chat, self._of_captions]
+        shares = np.array((0.24, 0.3 * bool(self._own_words), 0.14 * bool(self._attributes), 0.18, 0.07, 0.07))
         while len(made) < (1 - _ELSEWHERE) * count:
-            make = makers[self._random.choice(len(makers), p=shares)]
+            make = makers[self._random.choice(len(makers), p=shares / shares.sum())]
             made += [self._careless(lesson) for lesson in make()]
         brought = self._elsewhere.brought(count - len(made))
         made += [self._careless(Lesson(question, statements, NOWHERE)) for question, statements in brought]
         return [made[i] for i in self._random.permutation(len(made))]
 
     def _of_document(self) -> Iterator[Lesson]:
-        name = str(self._random.choice(list(self._documents)))
-        document, other = (make_document(name, self._documents[name], self._words) for _ in range(2))
+        yield from self._of_page(self._documents)
+
+    def _of_own_words(self) -> Iterator[Lesson]:
+        yield from self._of_page(self._own_words)
+
+    def _of_page(self, documents: Mapping[str, Any]) -> Iterator[Lesson]:
+        name = str(self._random.choice(list(documents)))
+        document, other = (make_document(name, documents[name], self._words) for _ in range(2))
         statements = self._statements_of(layouts.lay_out(document, self._random))
         yield from self._asked(document.asked, other.asked, statements, document.title)
         self._elsewhere.remember(self._some(document.asked, 2), statements, (name,))
         yield from self._labelled(document, statements)
-        yield Lesson(self._some(self._memo(1).asked, 1)[0].text, tuple(statements), NOWHERE)
-        misses = near_misses.absent(document, self._documents[name], self._random)
+        for asked in self._some([asked for asked in self._memo(1).asked if not asked.anywhere], 1):
+            yield Lesson(asked.text, tuple(statements), NOWHERE)
+        misses = near_misses.absent(document, documents[name], self._random)
         misses += near_misses.other_keys(document, self._words.lists, self._random)
         yield from self._missed(misses, statements, 2)
 

@@ -49,7 +49,7 @@ def other_facts(spoken: Spoken, templates: Mapping[str, Mapping[str, Any]], list
     """What sentences of other templates tell, asked of these subjects. `also` names templates that tell as much."""
     told = {*spoken.templates, *(other for name in spoken.templates for other in templates[name].get("also", ()))}
     others = [template for name, template in templates.items() if name not in told]
-    asked = [text for template in others for text in template["ask"] if text[2:3] != "|"]
+    asked = [text for template in others for text in template["ask"] if text[2:3] != "|" and text[:1] != "*"]
     for subject in filter(None, dict.fromkeys(spoken.subjects)):
         slots = [[name] for name, words in lists.items() if subject in words]
         yield from (re.sub(r"\{\w+\}", subject, text) for text in asked if re.findall(r"\{(\w+)\}", text) in slots)

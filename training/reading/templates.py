@@ -28,6 +28,7 @@ class Asked(Struct, frozen=True):
     answer: str  # words that the answering line must hold
     row: int
     language: str = ENGLISH
+    anywhere: bool = False  # it makes sense about sources of other kinds, too
 
 
 class Document(Struct, frozen=True):
@@ -67,6 +68,11 @@ def more_files() -> tuple[Path, Path]:
     return FOLDER / "more_documents.toml", FOLDER / "more_statements.toml"
 
 
+def own_words_files() -> tuple[Path, Path]:
+    """Pages and sentences with questions in people's own words, for training alone."""
+    return FOLDER / "own_words.toml", FOLDER / "own_words_said.toml"
+
+
 def statements_file() -> Path:
     """The sentences that the reader may learn from; as `documents_file`."""
     return FOLDER / "statements.toml"
@@ -92,7 +98,7 @@ def _pairs(
     for label, value, *questions in template["rows"]:
         shown, held = (words.fill(words.choose(text), slots) for text in (label, value))
         for question in questions:
-            about = words.choose("|".join(template["about"]))
+            about = words.choose("|".join(template.get("about", ("",))))
             asked.append(_asked(question.replace("{about}", about), words, slots, held, len(rows)))
         rows.append((shown, held) if shown else (held,))
     return tuple(rows), asked
@@ -118,11 +124,13 @@ def _table(
 
 
 def _asked(question: str, words: Vocabulary, slots: dict[str, str], answer: str, row: int, key: str = "") -> Asked:
+    anywhere = "*" in question[:4]
+    question = question.replace("*", "", 1) if anywhere else question
     language = question[:2] if question.startswith(_FOREIGN) else ENGLISH
     text = question[3:] if language != ENGLISH else question
     if key:
         text = text.replace("{key_", f"{{{key}_")
-    return Asked(words.fill(text, slots), answer, row, language)
+    return Asked(words.fill(text, slots), answer, row, language, anywhere)
 
 
 def make_spoken(
