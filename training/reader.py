@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ BUCKET = 16  # batches sorted by length together, so that little is padded
 RATE = 6e-4
 WARM = 30  # steps
 DECLINED = 0.9  # share of what is nowhere
-HELD_OUT = ("validation_documents.toml", "validation_statements.toml")
+HELD_OUT = ("validation_documents.toml", "validation_statements.toml", "validation_own_words.toml")
 
 
 def batches(lessons: Sequence[Lesson], tokenizer: Tokenizer) -> Iterator[tuple[list[Tensor], Tensor]]:
@@ -103,7 +103,7 @@ def measure(network: ReaderNetwork, lessons: Sequence[Lesson], tokenizer: Tokeni
 def train(
     network: ReaderNetwork,
     teacher: Teacher,
-    held: Sequence[Lesson],
+    held: Mapping[str, Sequence[Lesson]],
     tokenizer: Tokenizer,
     minutes: float,
     output: Path,
@@ -137,10 +137,11 @@ def train(
             told_now(network, held, tokenizer, f"{share:.2f} step {step} loss {np.mean(losses[-200:]):.3f}")
 
 
-def told_now(network: ReaderNetwork, held: Sequence[Lesson], tokenizer: Tokenizer, stage: str) -> None:
+def told_now(network: ReaderNetwork, held: Mapping[str, Sequence[Lesson]], tokenizer: Tokenizer, stage: str) -> None:
     """Print how it does on lessons of unseen kinds."""
-    figures = " ".join(f"{name} {value:.3f}" for name, value in measure(network, held, tokenizer).items())
-    print(f"{stage}; unseen kinds: {figures}", flush=True)
+    for kind, lessons in held.items():
+        figures = " ".join(f"{name} {value:.3f}" for name, value in measure(network, lessons, tokenizer).items())
+        print(f"{stage}; {kind}: {figures}", flush=True)
 
 
 def _named(network: ReaderNetwork) -> Iterator[tuple[str, Tensor]]:
@@ -181,14 +182,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tokenizer = Tokenizer.from_file(str(MINILM_TOKENIZER.find()))
     tokenizer.no_padding()
     captions = read_captions(options.data / "text" / "captions.txt.gz", CAPTIONS, random)
-    files = zip((templates.documents_file(), templates.statements_file()), templates.more_files(), strict=True)
-    learnt = [templates.read_templates(*both) for both in files]
-    unseen = [templates.read_templates(FOLDER / name) for name in HELD_OUT]
-    words = taught_words()
-    teacher = Teacher(learnt[0], learnt[1], Vocabulary(words, random), captions, random, read_attributes())
+    documents, more_documents = templates.documents_file(), templates.more_files()[0]
+    own_words, own_words_said = templates.own_words_files()
+    statements = templates.read_templates(templates.statements_file(), templates.more_files()[1], own_words_said)
+    vocabulary = Vocabulary(taught_words(), random)
+    teacher = Teacher(
+        templates.read_templates(documents, more_documents),
+        statements,
+        vocabulary,
+        captions,
+        random,
+        read_attributes(),
+        templates.read_templates(own_words),
+    )
+    unseen, unseen_said, unseen_own = (templates.read_templates(FOLDER / name) for name in HELD_OUT)
     examiner = np.random.default_rng(1)
-    more = read_words(FOLDER / "words.toml", FOLDER / "validation_words.toml")
-    held = Teacher(unseen[0], unseen[1], Vocabulary(more, examiner), captions, examiner).lessons(400)
+    words = Vocabulary(read_words(FOLDER / "words.toml", FOLDER / "validation_words.toml"), examiner)
+    held = {
+        "unseen kinds": Teacher(unseen, unseen_said, words, captions, examiner).lessons(400),
+        "in own words": Teacher(unseen_own, statements, vocabulary, captions, examiner).of_pages(400),
+    }
     network = ReaderNetwork(load_file(MINILM.find()), RANK)
     if options.start:
         resume(network, options.start)

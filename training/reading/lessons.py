@@ -100,6 +100,13 @@ class Teacher:
         made += [self._careless(Lesson(question, statements, NOWHERE)) for question, statements in brought]
         return [made[i] for i in self._random.permutation(len(made))]
 
+    def of_pages(self, count: int) -> list[Lesson]:
+        """About `count` about documents alone, to measure with."""
+        made: list[Lesson] = []
+        while len(made) < count:
+            made += self._of_page(self._documents)
+        return made
+
     def _of_document(self) -> Iterator[Lesson]:
         yield from self._of_page(self._documents)
 
@@ -162,18 +169,19 @@ class Teacher:
         """Five questions that the page answers, two that it no longer does, and one that another page answers."""
         own, strange = self._in_a_language(own), self._in_a_language(strange)
         for asked in self._some(own, 5):
-            held = [i for i, text in enumerate(statements) if asked.answer in text]
+            held = _answering(asked, statements)
             if len(held) <= 1:  # None where its line was not read.
                 yield Lesson(asked.text, tuple(statements), held[0] if held else NOWHERE)
         for asked in self._some(own, 2):
-            left = tuple(text for text in statements if asked.answer not in text)
-            if len(left) > 1:
+            held = _answering(asked, statements)
+            left = tuple(text for i, text in enumerate(statements) if i not in held)
+            if len(held) <= 1 < len(left):
                 yield Lesson(asked.text, left, NOWHERE)
         told = " ".join(statements)
         for asked in self._some(strange, 1):
             # The other page may be called the same: then its question is answered here, too.
             same = asked.answer in told or any(asked.text == mine.text for mine in own)
-            if not same and (not title or named(asked.text) - named(told)):
+            if not (same or asked.anywhere) and (not title or named(asked.text) - named(told)):
                 yield Lesson(asked.text, tuple(statements), NOWHERE)
 
     def _in_a_language(self, asked: Sequence[Asked]) -> list[Asked]:
@@ -233,3 +241,9 @@ class Teacher:
         if self._random.random() >= _CAPITALS_LOST:
             return lesson
         return msgspec.structs.replace(lesson, question=lesson.question.lower().rstrip("?"))
+
+
+def _answering(asked: Asked, statements: Sequence[str]) -> list[int]:
+    """The statements that hold the answer; of several those with its label."""
+    held = [i for i, text in enumerate(statements) if asked.answer in text]
+    return [i for i in held if len(held) == 1 or asked.label in statements[i]]

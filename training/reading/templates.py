@@ -29,6 +29,7 @@ class Asked(Struct, frozen=True):
     row: int
     language: str = ENGLISH
     anywhere: bool = False  # it makes sense about sources of other kinds, too
+    label: str = ""  # beside the answer
 
 
 class Document(Struct, frozen=True):
@@ -99,7 +100,7 @@ def _pairs(
         shown, held = (words.fill(words.choose(text), slots) for text in (label, value))
         for question in questions:
             about = words.choose("|".join(template.get("about", ("",))))
-            asked.append(_asked(question.replace("{about}", about), words, slots, held, len(rows)))
+            asked.append(_asked(question.replace("{about}", about), words, slots, held, len(rows), label=shown))
         rows.append((shown, held) if shown else (held,))
     return tuple(rows), asked
 
@@ -123,14 +124,16 @@ def _table(
     return tuple(rows), asked
 
 
-def _asked(question: str, words: Vocabulary, slots: dict[str, str], answer: str, row: int, key: str = "") -> Asked:
+def _asked(
+    question: str, words: Vocabulary, slots: dict[str, str], answer: str, row: int, key: str = "", label: str = ""
+) -> Asked:
     anywhere = "*" in question[:4]
     question = question.replace("*", "", 1) if anywhere else question
     language = question[:2] if question.startswith(_FOREIGN) else ENGLISH
     text = question[3:] if language != ENGLISH else question
     if key:
         text = text.replace("{key_", f"{{{key}_")
-    return Asked(words.fill(text, slots), answer, row, language, anywhere)
+    return Asked(words.fill(text, slots), answer, row, language, anywhere, label)
 
 
 def make_spoken(
