@@ -19,7 +19,8 @@ Lists = Mapping[str, Sequence[str]]
 def absent(document: Document, template: Mapping[str, Any], random: np.random.Generator) -> list[str]:
     """What pages of this kind never tell, asked of what this one is about."""
     called = str(random.choice(document.about)) if document.about else ""
-    return [text.replace("{about}", called) for text in template.get("absent", ())]
+    texts = (text[3:] if text[2:3] == "|" else text for text in template.get("absent", ()))
+    return [text.replace("{about}", called) for text in texts]
 
 
 def other_keys(document: Document, lists: Lists, random: np.random.Generator) -> Iterator[str]:
