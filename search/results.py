@@ -175,6 +175,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     model: str
     took_seconds: float
     conversation: str | None = None  # pass it back to ask a follow-up
+    closest: tuple[Citation, ...] = ()  # where nothing is found: lines that may answer after all, likeliest first
 
 
 Vectors = np.ndarray  # (n, d) float32, unit rows, unless a docstring says otherwise

@@ -134,6 +134,10 @@ def _moment_line(moment: Moment) -> str:
 def print_answer(answer: Answer) -> None:
     """An answer and its citations for a person."""
     if not answer.found:
+        if answer.closest:
+            click.echo("Your library holds no sure answer. These lines come closest:")
+            _print_citations(answer.closest)
+            return
         click.echo("Your library does not hold the answer.")
         if answer.hits:
             click.echo("These come closest:")
@@ -142,6 +146,10 @@ def print_answer(answer: Answer) -> None:
                 click.echo(line)
         return
     click.echo(answer.answer)
-    for citation in answer.citations:
+    _print_citations(answer.citations)
+
+
+def _print_citations(citations: Sequence[Citation]) -> None:
+    for citation in citations:
         location = f"{printable(citation.path)} {where(citation)}".rstrip()
         click.echo(f"  [{citation.number}] {location}: “{printable(citation.quote)}”")

@@ -20,7 +20,7 @@ from search.catalog.records import AssetRecord, SegmentRecord
 from search.errors import NotFoundError, QueryError
 from search.query.parse import condition_of
 from search.ranking.hits import lines_of
-from search.results import Filters, Hit, Kind
+from search.results import Citation, Filters, Hit, Kind
 from search.signals import Signal
 from search.times import iso, maybe_iso
 
@@ -58,23 +58,13 @@ class Library:
     def ask(self, question: str, filters: Filters) -> dict[str, Any]:
         """An answer with citations, or what comes closest."""
         answer = self._service.engine.ask(question, filters, 8, None)
-        citations = [
-            {
-                "number": citation.number,
-                "asset_id": citation.asset_id,
-                "path": _path(citation.path),
-                "segment_id": citation.segment_id,
-                "signal": citation.signal,
-                "start_seconds": citation.start_seconds,
-                "end_seconds": citation.end_seconds,
-                "quote": _cut(citation.quote, 2 * _TEXT),
-                "support": round(citation.support, 2),
-            }
-            | _place_in_document(citation.page, citation.lines)
-            for citation in answer.citations[:_CITATIONS]
-        ]
-        told = {"answer": _cut(answer.answer, _LONG_TEXT), "found": answer.found, "citations": citations}
+        told: dict[str, Any] = {
+            "answer": _cut(answer.answer, _LONG_TEXT),
+            "found": answer.found,
+            "citations": [_citation(citation) for citation in answer.citations[:_CITATIONS]],
+        }
         if not answer.found:
+            told["closest_lines"] = [_citation(line) for line in answer.closest]
             told["closest"] = [
                 {"asset_id": hit.asset.id, "path": _path(hit.asset.path)} for hit in answer.hits[:CLOSEST]
             ]
@@ -248,6 +238,20 @@ def _segment(segment: SegmentRecord, characters: int) -> dict[str, Any]:
         "end_seconds": segment.end_seconds,
         "text": _cut(segment.text, characters),
     } | _place_in_document(segment.page, lines_of(segment.line, segment.text))
+
+
+def _citation(citation: Citation) -> dict[str, Any]:
+    return {
+        "number": citation.number,
+        "asset_id": citation.asset_id,
+        "path": _path(citation.path),
+        "segment_id": citation.segment_id,
+        "signal": citation.signal,
+        "start_seconds": citation.start_seconds,
+        "end_seconds": citation.end_seconds,
+        "quote": _cut(citation.quote, 2 * _TEXT),
+        "support": round(citation.support, 2),
+    } | _place_in_document(citation.page, citation.lines)
 
 
 def _place_in_document(page: int | None, lines: tuple[int, int] | None) -> dict[str, Any]:

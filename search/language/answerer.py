@@ -39,6 +39,8 @@ POSSIBLY_SEEN = 0.15
 SURELY_SEEN = 0.8  # relevance of a picture that answers a question which may be about something else than pictures
 MIN_IMPRESSION = 0.35  # nats a token that a picture must add to its own description
 MAX_DESCRIBED = 2
+CLOSEST = 0.1  # probability that a line answers, from which it is shown where nothing does surely
+MAX_CLOSEST = 3
 FAINTEST = 0.2  # share of the threshold that a span needs to be shown to a larger model
 MAX_SOURCES = 8  # in the prompt of a larger model
 MAX_ANSWER_TOKENS = 200
@@ -117,7 +119,9 @@ class Answerer:
         yield SourcesEvent(tuple(hits))
         citations: list[Citation] = []
         texts: list[str] = []
-        for sentence in self._sentences(plan, hits, vectors, details or {}):
+        told = self._told_by_files(plan, hits)
+        scored = [] if told is not None else self._weigh(plan, hits, details or {})
+        for sentence in self._sentences(plan, hits, vectors, scored) if told is None else told:
             citation = _cited(sentence, citations)
             texts.append(f"{sentence.words} [{citation.number}]")
             yield TextEvent(texts[-1])
@@ -130,6 +134,7 @@ class Answerer:
                 answer=answer,
                 found=bool(citations),
                 citations=tuple(citations),
+                closest=() if citations or plan.only else _closest(scored),
                 hits=tuple(hits),
                 space=self._space,
                 model=self._model.name,
@@ -138,26 +143,30 @@ class Answerer:
             )
         )
 
+    def _told_by_files(self, plan: QuestionPlan, hits: Sequence[Hit]) -> list[Sentence] | None:
+        """What counting files or reading their dates and places says; None where words or pictures must tell."""
+        if plan.want is AnswerType.COUNT:
+            return extractive_answers.from_count(plan, hits, FAINTLY_SEEN)
+        if plan.want.is_fact:
+            return extractive_answers.from_facts(plan, hits, MIN_RELEVANCE) or None
+        return None
+
+    def _weigh(self, plan: QuestionPlan, hits: Sequence[Hit], details: Mapping[int, bytes]) -> list[ScoredSpan]:
+        """What the hits say, statement by statement, likeliest first."""
+        spans = evidence.spoken_spans(plan.question, hits, details)
+        with tracing.span("weigh sentences", sentences=len(spans)):
+            scored = self._scorer.weigh(plan.question, spans, plan.expects)
+        return extractive_answers.mentions_first(plan, scored) if plan.want is AnswerType.MOMENT else scored
+
     def _sentences(
         self,
         plan: QuestionPlan,
         hits: Sequence[Hit],
         vectors: Mapping[int, np.ndarray],
-        details: Mapping[int, bytes],
+        scored: Sequence[ScoredSpan],
     ) -> Iterator[Sentence]:
         if not hits:
             return
-        if plan.want is AnswerType.COUNT:
-            yield from extractive_answers.from_count(plan, hits, FAINTLY_SEEN)
-            return
-        if plan.want.is_fact and (facts := extractive_answers.from_facts(plan, hits, MIN_RELEVANCE)):
-            yield from facts
-            return
-        spans = evidence.spoken_spans(plan.question, hits, details)
-        with tracing.span("weigh sentences", sentences=len(spans)):
-            scored = self._scorer.weigh(plan.question, spans, plan.expects)
-        if plan.want is AnswerType.MOMENT:
-            scored = extractive_answers.mentions_first(plan, scored)
         said = False
         if self._model.name != embedded_model.NAME:
             for sentence in self._written(plan, hits, vectors, scored):
@@ -339,6 +348,15 @@ def _cited(sentence: Sentence, citations: list[Citation]) -> Citation:
     )
     citations.append(citation)
     return citation
+
+
+def _closest(scored: Sequence[ScoredSpan]) -> tuple[Citation, ...]:
+    """The lines that come closest to an answer, where there is none."""
+    lines: list[Citation] = []
+    for candidate in scored[:MAX_CLOSEST]:
+        if candidate.probability >= CLOSEST:
+            _cited(Sentence(candidate.span.words, candidate.span, candidate.probability), lines)
+    return tuple(lines)
 
 
 def _in_a_sentence(caption: str) -> str:

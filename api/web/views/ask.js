@@ -68,16 +68,22 @@ function read(hits, sources) {
 function finish(answer_, words, sources) {
   conversation = answer_.conversation;
   if (!answer_.found) {
-    words.textContent = `Your library does not hold the answer.${answer_.hits.length ? " These come closest:" : ""}`;
+    const lines = answer_.closest || [];
+    if (lines.length) {
+      words.textContent = "Your library holds no sure answer. These lines come closest:";
+      sources.prepend(listed(lines));
+    } else words.textContent = `Your library does not hold the answer.${answer_.hits.length ? " These come closest:" : ""}`;
     return;
   }
   words.replaceChildren(...withMarks(answer_.answer, answer_.citations));
-  sources.replaceChildren(h("ol", { class: "citations" }, answer_.citations.map((citation) => h("li", {},
-    h("button", { type: "button", class: "citation", onclick: () => look(citation.asset_id, citation) },
-      h("img", { src: `${url(`v1/segments/${citation.segment_id}/thumbnail`)}?size=256`, alt: "", loading: "lazy" }),
-      h("span", {}, h("q", {}, citation.quote),
-        h("small", {}, `${name(citation.path)} ${where(citation)} · support ${percent(citation.support)}`)))))));
+  sources.replaceChildren(listed(answer_.citations));
 }
+
+const listed = (citations) => h("ol", { class: "citations" }, citations.map((citation) => h("li", {},
+  h("button", { type: "button", class: "citation", onclick: () => look(citation.asset_id, citation) },
+    h("img", { src: `${url(`v1/segments/${citation.segment_id}/thumbnail`)}?size=256`, alt: "", loading: "lazy" }),
+    h("span", {}, h("q", {}, citation.quote),
+      h("small", {}, `${name(citation.path)} ${where(citation)} · support ${percent(citation.support)}`))))));
 
 // "... [1]" -> text with buttons that open the citation
 function withMarks(text, citations = []) {

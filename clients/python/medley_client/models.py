@@ -101,6 +101,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     answer: str
     found: bool
     citations: tuple[Citation, ...] = ()
+    closest: tuple[Citation, ...] = ()  # where nothing is found: lines that may answer after all
     hits: tuple[Hit, ...] = ()
     model: str = ""
     conversation: str | None = None  # pass it back to ask on

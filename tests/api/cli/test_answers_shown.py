@@ -6,15 +6,17 @@ import pytest
 from support.language_world import pictured
 
 from api.cli.output import print_answer
-from search.results import Answer, Hit
+from search.results import Answer, Citation, Hit
+from search.signals import Signal
 
 
-def answer(hits: tuple[Hit, ...]) -> Answer:
+def answer(hits: tuple[Hit, ...], closest: tuple[Citation, ...] = ()) -> Answer:
     return Answer(
         question="Who?",
         answer="",
         found=False,
         citations=(),
+        closest=closest,
         hits=hits,
         space="words",
         model="embedded",
@@ -33,3 +35,21 @@ def test_where_there_is_no_answer_the_best_hits_are_named(capsys: pytest.Capture
 def test_an_empty_library_has_nothing_that_comes_close(capsys: pytest.CaptureFixture[str]) -> None:
     print_answer(answer(()))
     assert capsys.readouterr().out == "Your library does not hold the answer.\n"
+
+
+def test_lines_that_come_closest_are_quoted(capsys: pytest.CaptureFixture[str]) -> None:
+    line = Citation(
+        number=1,
+        asset_id="1",
+        path="gym.png",
+        segment_id=1,
+        signal=Signal.TEXT,
+        start_seconds=None,
+        end_seconds=None,
+        quote="Valid until 31 Oct 2027",
+        support=0.3,
+    )
+    print_answer(answer((pictured("gym.png", 1),), (line,)))
+    assert capsys.readouterr().out == (
+        "Your library holds no sure answer. These lines come closest:\n  [1] gym.png: “Valid until 31 Oct 2027”\n"
+    )

@@ -327,7 +327,13 @@ def test_an_agent_asks_and_gets_citations_or_hears_that_there_is_no_answer(world
     answer = json.loads(told.content[0].text)
     assert (answer["found"], answer["answer"]) == (True, "At noon. [1]")
     assert {"number", "asset_id", "segment_id", "start_seconds", "quote"} <= set(answer["citations"][0])
-    assert json.loads(unknown.content[0].text) == {"answer": "", "found": False, "citations": [], "closest": []}
+    assert json.loads(unknown.content[0].text) == {
+        "answer": "",
+        "found": False,
+        "citations": [],
+        "closest_lines": [],
+        "closest": [],
+    }
     assert broken.is_error
     assert "the model is not there" in broken.content[0].text
 

@@ -61,3 +61,19 @@ def test_what_the_library_does_not_hold_is_said_and_so_is_a_service_that_is_gone
     expect(page.locator("#turns [role=alert]")).to_contain_text("does not answer")
     page.get_by_role("button", name="New conversation").click()
     expect(page.locator("#turns li")).to_have_count(0)
+
+
+def test_lines_that_come_closest_can_be_opened(page: Page, library: httpx.Client) -> None:
+    hit = library.post("/v1/search", json={"text": "train", "filters": {"kind": ["audio"]}}).json()["hits"][0]
+    line = {
+        "number": 1, "asset_id": hit["asset"]["id"], "path": hit["asset"]["path"], "support": 0.3, "start_seconds": 3.0,
+        "segment_id": hit["moments"][0]["segment_id"], "signal": "speech", "end_seconds": 5.0, "quote": "at ten",
+    }  # fmt: skip
+    answer = {"answer": "", "found": False, "citations": [], "closest": [line], "hits": [hit]}
+    page.route("**/v1/answers", lambda route: told(route, ("sources", {"hits": [hit]}), ("answer", answer)))
+    page.goto("/#/ask")
+    ask(page, "When do we go?")
+    expect(page.locator("#turns .answer")).to_contain_text("These lines come closest:")
+    expect(page.locator(".citations li")).to_contain_text("support 30 %")
+    page.locator(".citations button").click()
+    expect(page.get_by_role("dialog")).to_have_count(1)

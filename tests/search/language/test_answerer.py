@@ -14,6 +14,7 @@ from search.language import prompts
 from search.language.answerer import AnswerEvent, SourcesEvent, TextEvent
 from search.language.conversation import Conversation
 from search.language.question_planning import AnswerType, plan_question
+from search.language.span_scoring import SpanScorer
 from search.results import Answer, Hit, Kind
 from search.signals import Signal
 
@@ -43,6 +44,17 @@ def test_what_the_library_does_not_hold_is_not_found() -> None:
     assert not answer.found
     assert answer.answer == ""
     assert answer.citations == ()
+
+
+def test_lines_that_may_answer_are_told_as_what_comes_closest(monkeypatch: pytest.MonkeyPatch) -> None:
+    question, hits = "Who cut the ribbon?", [spoken(BRIDGE), spoken(BREAD, "bread.mp3", 2)]
+    assert ask(question, hits).closest == ()  # it is the answer
+    monkeypatch.setattr(SpanScorer, "threshold", 1.1)
+    answer = ask(question, hits)
+    assert not answer.found
+    assert [(line.number, line.path, line.quote) for line in answer.closest] == [
+        (1, "talk.mp3", "Maria Keller cut the ribbon.")
+    ]
 
 
 def test_no_hits_is_not_found() -> None:
