@@ -92,7 +92,7 @@ class Teacher:
         """About `count`, in no order."""
         made: list[Lesson] = []
         makers = [self._of_document, self._of_own_words, self._of_form, self._of_memo, self._of_chat, self._of_captions]
-        shares = np.array((0.2, 0.4 * bool(self._own_words), 0.12 * bool(self._attributes), 0.18, 0.05, 0.05))
+        shares = np.array((0.13, 0.52 * bool(self._own_words), 0.09 * bool(self._attributes), 0.17, 0.045, 0.045))
         while len(made) < (1 - _ELSEWHERE) * count:
             make = makers[self._random.choice(len(makers), p=shares / shares.sum())]
             made += [self._careless(lesson) for lesson in make()]
