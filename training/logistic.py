@@ -15,13 +15,17 @@ def logistic(features: np.ndarray, right: np.ndarray) -> np.ndarray:
     return newton(table, right, np.full(table.shape[1], _DECAY))
 
 
-def newton(table: np.ndarray, truth: np.ndarray, decay: np.ndarray) -> np.ndarray:
-    """`(n, k)` columns, one of ones among them, `(n,)` truths, `(k,)` decay of each weight -> `(k,)` weights."""
+def newton(table: np.ndarray, truth: np.ndarray, decay: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:
+    """`(n, k)` columns, one of ones among them, `(n,)` truths, `(k,)` decay of each weight -> `(k,)` weights.
+
+    `shares`: `(n,)`, what each row weighs; by default 1.
+    """
+    shares = np.ones(len(table)) if shares is None else shares
     weights = np.zeros(table.shape[1])
     for _ in range(_ROUNDS):
         guess = 1 / (1 + np.exp(-np.clip(table @ weights, -30, 30)))
-        slope = table.T @ (guess - truth) + decay * weights
-        curvature = (table * (guess * (1 - guess))[:, None]).T @ table + np.diag(decay + 1e-9)
+        slope = table.T @ (shares * (guess - truth)) + decay * weights
+        curvature = (table * (shares * guess * (1 - guess))[:, None]).T @ table + np.diag(decay + 1e-9)
         step = np.linalg.solve(curvature, slope)
         weights -= np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)
         if np.abs(step).max() < 1e-8:
