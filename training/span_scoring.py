@@ -6,8 +6,8 @@
 
 Two logistic models, to which each file of questions is as important as another. The first ranks statements; those of
 one question weigh together as much as those of any other. The second takes the best statement's score and its lead,
-over all questions, answered or not, and says how likely it answers. The threshold is the lowest at which DECLINED of the
-questions that nothing answers are declined.
+over all questions, answered or not, and says how likely it answers. The threshold is the lowest at which DECLINED of
+the questions that nothing answers are declined.
 """
 
 from __future__ import annotations
