@@ -23,8 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from search.language.reading.glosses import in_english
-from search.language.reading.reader import encode
-from search.language.reading.weekdays import spelled_out
+from search.language.reading.reader import as_read, encode
 from search.spaces.weights import MINILM, MINILM_TOKENIZER
 from training.precision import autocast
 from training.reader_network import ADAPTED, FIRST_ADAPTED, ReaderNetwork
@@ -46,9 +45,10 @@ HELD_OUT = ("validation_documents.toml", "validation_statements.toml", "validati
 
 def batches(lessons: Sequence[Lesson], tokenizer: Tokenizer) -> Iterator[tuple[list[Tensor], Tensor]]:
     """Inputs `(n, length)` of the network and the right columns `(n,)`, lessons of similar length together."""
-    read = [
-        encode(tokenizer, in_english(lesson.question), [*map(spelled_out, lesson.statements)]) for lesson in lessons
-    ]
+    read = []
+    for lesson in lessons:
+        statements = [as_read(statement, " ".join(lesson.statements)) for statement in lesson.statements]
+        read.append(encode(tokenizer, in_english(lesson.question), statements))
     for start in range(0, len(read), BUCKET * BATCH):
         order = sorted(range(start, min(len(read), start + BUCKET * BATCH)), key=lambda i: len(read[i].ids))
         groups = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]

@@ -21,6 +21,7 @@ from search.language.evidence import Span
 from search.language.lexical import is_english, is_question, names, numbers, stem, tokens
 from search.language.reading.glosses import in_english
 from search.language.reading.opposites import tells_the_other
+from search.language.reading.reader import as_read
 from search.language.reading.value_types import ValueType, counted, holds
 from search.language.reading.weekdays import spelled_out
 
@@ -146,7 +147,7 @@ class SpanScorer:
 
 
 def _read_as(span: Span) -> str:
-    return spelled_out(f"{span.question} {span.reading or span.words}".strip())
+    return as_read(f"{span.question} {span.reading or span.words}".strip(), span.context or span.words)
 
 
 def may_answer(question: str, span: Span, expects: ValueType | None) -> bool:

@@ -1,4 +1,4 @@
-"""Questions in German, French and Spanish, word by word in English: the reader knows only English.
+"""Questions and lines in German, French and Spanish, word by word in English: the reader knows only English.
 
 No translation: words keep their order, and what the list lacks (names above all) stays as it is. Pure text; knows no
 model and no source.
@@ -11,11 +11,14 @@ from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 
-from search.language.lexical import language, plain
+from search.language.lexical import EMPTY, language, plain
 
 _FILE = Path(__file__).with_suffix(".txt")
 _LANGUAGES = ("de", "fr", "es")
+ENGLISH = "en"
 _LONGEST = 5  # words looked up together
+_TELLING = 4  # letters of a word that tells a language
+_LEAST_KNOWN = 2  # of a language's words, in a passage that is in it
 _SHORTEST_PART = 4  # letters of a German compound's parts
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 _JOINTS = ("", "s", "n", "en", "es")  # letters between the parts of a German compound
@@ -29,6 +32,31 @@ def in_english(question: str) -> str:
         return question
     words = _WORD.findall(question.replace("’", "'"))
     return " ".join(_glossed(words, _lists()[spoken], german=spoken == "de")) + "?"
+
+
+def with_gloss(words: str, passage: str) -> str:
+    """A line of a passage with what its words mean behind it: "Gesamtbetrag 871,20 EUR (total amount)"."""
+    written = written_in(passage)
+    if written == ENGLISH:
+        return words
+    found = _WORD.findall(words.replace("’", "'"))
+    glosses = [gloss for gloss in _glossed(found, _lists()[written], german=True) if gloss not in found]
+    return f"{words} ({' '.join(glosses)})" if glosses else words
+
+
+@lru_cache(maxsize=256)
+def written_in(passage: str) -> str:
+    """`de`, `fr` or `es` where more words of a passage are known in it than in English; `en` otherwise.
+
+    Papers have few of the small words by which a question's language is told.
+    """
+    words = {plain(word) for word in _WORD.findall(passage) if len(word) >= _TELLING}
+    counts = {
+        name: sum(bool(_look_up(word, known, name == "de")) for word in words) for name, known in _lists().items()
+    }
+    best = max(counts, key=lambda name: counts[name])
+    english = sum(word in _english() or word in EMPTY for word in words)
+    return best if counts[best] >= _LEAST_KNOWN and counts[best] > english else ENGLISH
 
 
 def _glossed(words: list[str], known: Mapping[str, str], german: bool) -> Iterator[str]:
@@ -64,6 +92,12 @@ def _parts(word: str, known: Mapping[str, str]) -> Iterator[str]:
             part = first.removesuffix(joint)
             if last in known and part in known and len(part) >= _SHORTEST_PART:
                 yield f"{known[part]} {known[last]}"
+
+
+@cache
+def _english() -> frozenset[str]:
+    """The words that stand for those of other languages."""
+    return frozenset(word for known in _lists().values() for gloss in known.values() for word in gloss.split())
 
 
 @cache

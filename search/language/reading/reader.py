@@ -17,6 +17,8 @@ from tokenizers import Tokenizer
 
 from search.arrays import Float32Array
 from search.language.reading.cross_encoder import CrossEncoder
+from search.language.reading.glosses import with_gloss
+from search.language.reading.weekdays import spelled_out
 from search.runtime.lazy import Lazy
 from search.spaces.weights import MINILM, MINILM_TOKENIZER
 
@@ -49,6 +51,11 @@ def encode(tokenizer: Tokenizer, question: str, statements: Sequence[str]) -> En
         kinds += [1] * len(tokens)
         owners += [number] * len(tokens)
     return Encoded(ids, kinds, owners)
+
+
+def as_read(statement: str, passage: str) -> str:
+    """A statement of a passage as the reader gets it: days of the week in full, foreign words with their meaning."""
+    return with_gloss(spelled_out(statement), passage)
 
 
 def _tokens(tokenizer: Tokenizer, text: str, most: int) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from search.language.reading.glosses import in_english
+from search.language.reading.glosses import in_english, with_gloss, written_in
 from search.language.reading.value_types import ValueType, counted, expected
 
 
@@ -15,7 +15,7 @@ from search.language.reading.value_types import ValueType, counted, expected
         ("Um wie viel Uhr beginnt das Konzert?", "what time begin the concert?"),
         ("À quelle heure part le train pour Lyon ?", "what time leave the train for Lyon?"),
         ("Où habite Clara ?", "where live Clara?"),
-        ("D’où vient mon oncle ?", "where from vient my uncle?"),
+        ("D’où vient mon oncle ?", "where from come my uncle?"),
         ("¿Dónde está la llave?", "where is the key?"),
         ("¿Quién ganó el partido?", "who win the match?"),
     ],
@@ -59,3 +59,27 @@ def test_what_is_measured_is_known_whatever_the_language() -> None:
     assert (
         counted("How much each?") == counted("How much tax is in it?") == counted("Wie viel kostet es?") == frozenset()
     )
+
+
+BILL = "Stadtwerke Jahresrechnung Kundennummer 77120465 Verbrauch 2.460 kWh Gesamtbetrag 871,20 EUR"
+
+
+@pytest.mark.parametrize(
+    ("passage", "language"),
+    [
+        (BILL, "de"),
+        ("Pharmacie du Centre Montant total 12,40 EUR Merci de votre visite", "fr"),
+        ("Factura Fecha de vencimiento Importe total 40,00 EUR Gracias por su compra", "es"),
+        ("Boarding pass Passenger Okafor Gate A72 Seat 14C", "en"),
+        ("Hotel Restaurant Total Menu", "en"),
+        ("", "en"),
+    ],
+)
+def test_papers_have_a_language(passage: str, language: str) -> None:
+    assert written_in(passage) == language
+
+
+def test_lines_of_foreign_papers_are_followed_by_their_meaning() -> None:
+    assert with_gloss("Gesamtbetrag 871,20 EUR", BILL) == "Gesamtbetrag 871,20 EUR (total)"
+    assert with_gloss("77120465", BILL) == "77120465"
+    assert with_gloss("Total amount 12.40", "Receipt Total amount 12.40") == "Total amount 12.40"
