@@ -188,7 +188,7 @@ def _bounded(event: Event, most: int) -> Event:
         return SourcesEvent(event.hits[:most])
     if not isinstance(event, AnswerEvent):
         return event
-    cited = {citation.asset_id for citation in event.answer.citations}
+    cited = {citation.asset_id for citation in (*event.answer.citations, *event.answer.closest)}
     beyond = tuple(hit for hit in event.answer.hits[most:] if hit.asset.id in cited)
     hits = (*beyond, *event.answer.hits)[:most]
     return AnswerEvent(msgspec.structs.replace(event.answer, hits=hits))

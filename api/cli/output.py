@@ -137,10 +137,10 @@ def print_answer(answer: Answer) -> None:
         if answer.closest:
             click.echo("Your library holds no sure answer. These lines come closest:")
             _print_citations(answer.closest)
-            return
-        click.echo("Your library does not hold the answer.")
+        else:
+            click.echo("Your library does not hold the answer.")
         if answer.hits:
-            click.echo("These come closest:")
+            click.echo("These files come closest:")
         for number, hit in enumerate(answer.hits[:CLOSEST], start=1):
             for line in _hit_lines(number, hit):
                 click.echo(line)

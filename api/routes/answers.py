@@ -42,7 +42,9 @@ _ANSWER = {
     opt={"scope": "read", "uncompressed": True} | example(_ANSWER, request=_QUESTION),
     responses={
         **documented(404),
-        200: documented_body(Answer, "The answer; `found` is false when the library does not hold it."),
+        200: documented_body(
+            Answer, "The answer; `found` is false without a sure one, `closest` then quotes lines that may answer."
+        ),
     },
     tags=["search"],
 )

@@ -352,8 +352,10 @@ def _cited(sentence: Sentence, citations: list[Citation]) -> Citation:
 
 def _closest(scored: Sequence[ScoredSpan]) -> tuple[Citation, ...]:
     """The lines that come closest to an answer, where there is none."""
+    distinct = {candidate.span.words: candidate for candidate in reversed(scored)}
+    likely = sorted(distinct.values(), key=lambda candidate: -candidate.probability)[:MAX_CLOSEST]
     lines: list[Citation] = []
-    for candidate in scored[:MAX_CLOSEST]:
+    for candidate in likely:
         if candidate.probability >= CLOSEST:
             _cited(Sentence(candidate.span.words, candidate.span, candidate.probability), lines)
     return tuple(lines)

@@ -23,7 +23,7 @@ from search.language.reading.glosses import in_english
 from search.language.reading.opposites import tells_the_other
 from search.language.reading.reader import as_read
 from search.language.reading.value_types import ValueType, counted, holds
-from search.language.reading.weekdays import spelled_out
+from search.language.reading.weekdays import days_told
 
 WEIGHTS = Path(__file__).parent / "weights" / "span-scoring.json"
 FEATURES = ("reader", "titled", "setting", "names_missing", "typed")
@@ -174,9 +174,10 @@ def missing(special: frozenset[str], setting: str) -> float:
     """The share of names and numbers that the setting lacks; 0 when there are none."""
     if not special:
         return 0.0
-    words = tokens(spelled_out(setting))
+    words = tokens(setting)
     held = {*words, *map(stem, words), *numbers(setting)}
-    return sum(not _held(word, held) for word in special) / len(special)
+    days = days_told(setting) if any(days_told(word) for word in special) else frozenset()
+    return sum(not (_held(word, held) or days & days_told(word)) for word in special) / len(special)
 
 
 def _held(word: str, held: Set[str]) -> bool:

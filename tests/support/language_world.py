@@ -11,7 +11,7 @@ from search.language.answerer import Answerer
 from search.language.lexical import content, overlap
 from search.language.llm import LanguageModel, Likelihood, Limits, Prompt, Request
 from search.language.looking import Looker
-from search.language.span_scoring import SpanScorer
+from search.language.span_scoring import ScoringWeights, SpanScorer
 from search.results import AssetView, Hit, Kind, Moment
 from search.signals import Signal
 
@@ -60,9 +60,11 @@ class WordReader:
         return np.array([12 * overlap(wanted, content(text)) - 4 for text in statements], np.float32)
 
 
-def answerer(model: LanguageModel, space: str = "starter", looker: Looker | None = None) -> Answerer:
+def answerer(
+    model: LanguageModel, space: str = "starter", looker: Looker | None = None, weights: ScoringWeights | None = None
+) -> Answerer:
     """One that reads by words."""
-    return Answerer(model, embed, space, SpanScorer(WordReader(), embed), looker=looker)
+    return Answerer(model, embed, space, SpanScorer(WordReader(), embed, weights), looker=looker)
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:

@@ -246,4 +246,4 @@ class Teacher:
 def _answering(asked: Asked, statements: Sequence[str]) -> list[int]:
     """The statements that hold the answer; of several those with its label."""
     held = [i for i, text in enumerate(statements) if asked.answer in text]
-    return [i for i in held if len(held) == 1 or asked.label in statements[i]]
+    return [i for i in held if asked.label in statements[i]] or held if len(held) > 1 else held

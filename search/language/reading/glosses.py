@@ -11,14 +11,16 @@ from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 
-from search.language.lexical import EMPTY, language, plain
+from search.language.lexical import EMPTY, language, plain, stem
 
 _FILE = Path(__file__).with_suffix(".txt")
 _LANGUAGES = ("de", "fr", "es")
 ENGLISH = "en"
 _LONGEST = 5  # words looked up together
 _TELLING = 4  # letters of a word that tells a language
+_TELLING_CHARACTERS = 2000  # of a passage
 _LEAST_KNOWN = 2  # of a language's words, in a passage that is in it
+_LONGEST_COMPOUND = 40  # letters
 _SHORTEST_PART = 4  # letters of a German compound's parts
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 _JOINTS = ("", "s", "n", "en", "es")  # letters between the parts of a German compound
@@ -35,28 +37,27 @@ def in_english(question: str) -> str:
 
 
 def with_gloss(words: str, passage: str) -> str:
-    """A line of a passage with what its words mean behind it: "Gesamtbetrag 871,20 EUR (total amount)"."""
-    written = written_in(passage)
+    """A line of a passage with what its words mean behind it: "Gesamtbetrag 871,20 EUR (total)"."""
+    written = written_in(passage[:_TELLING_CHARACTERS])
     if written == ENGLISH:
         return words
     found = _WORD.findall(words.replace("’", "'"))
-    glosses = [gloss for gloss in _glossed(found, _lists()[written], german=True) if gloss not in found]
+    own = set(found)
+    glosses = [gloss for gloss in _glossed(found, _lists()[written], german=written == "de") if gloss not in own]
     return f"{words} ({' '.join(glosses)})" if glosses else words
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def written_in(passage: str) -> str:
     """`de`, `fr` or `es` where more words of a passage are known in it than in English; `en` otherwise.
 
     Papers have few of the small words by which a question's language is told.
     """
     words = {plain(word) for word in _WORD.findall(passage) if len(word) >= _TELLING}
-    counts = {
-        name: sum(bool(_look_up(word, known, name == "de")) for word in words) for name, known in _lists().items()
-    }
+    english = {word for word in words if word in EMPTY or stem(word) in _english()}
+    counts = {name: sum(word in known for word in words - english) for name, known in _lists().items()}
     best = max(counts, key=lambda name: counts[name])
-    english = sum(word in _english() or word in EMPTY for word in words)
-    return best if counts[best] >= _LEAST_KNOWN and counts[best] > english else ENGLISH
+    return best if counts[best] >= max(_LEAST_KNOWN, len(english) + 1) else ENGLISH
 
 
 def _glossed(words: list[str], known: Mapping[str, str], german: bool) -> Iterator[str]:
@@ -86,6 +87,8 @@ def _look_up(word: str, known: Mapping[str, str], german: bool) -> str:
 
 def _parts(word: str, known: Mapping[str, str]) -> Iterator[str]:
     """Both parts of a compound such as "Zimmernummer", where both are known."""
+    if len(word) > _LONGEST_COMPOUND:
+        return
     for cut in range(len(word) - _SHORTEST_PART, _SHORTEST_PART - 1, -1):
         first, last = word[:cut], word[cut:]
         for joint in _JOINTS:
@@ -96,8 +99,8 @@ def _parts(word: str, known: Mapping[str, str]) -> Iterator[str]:
 
 @cache
 def _english() -> frozenset[str]:
-    """The words that stand for those of other languages."""
-    return frozenset(word for known in _lists().values() for gloss in known.values() for word in gloss.split())
+    """Stems of the words that stand for those of other languages."""
+    return frozenset(stem(word) for known in _lists().values() for gloss in known.values() for word in gloss.split())
 
 
 @cache

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-from search.language.lexical import EMPTY, is_english, names, numbers, plain, tokens
+from search.language.lexical import EMPTY, is_english, language, names, numbers, plain, tokens
 from search.language.reading.glosses import in_english
 from search.language.reading.weekdays import ANY_DAY
 
@@ -131,7 +131,11 @@ _UNTIL = re.compile(r"\b(?:until|till|valid|bis|jusqu|hasta)\b")
 _NUMBERED = re.compile(r"\b(?:what|which) (?:is|was) (?:the|my|our) (?:[\w']+ ){0,2}number\b")
 _CLOCK = re.compile(r"\b\d{1,2}:\d{2}\b")
 _PHONE = re.compile(r"\+\d[\d /-]{7,}|\btel\b\.?:? ?[\d /-]{7,}")
-_DIALLED = re.compile(r"\+?\(?\d[\d ()/.-]*\d")
+_DIALLED = re.compile(r"\+?\(?\d[\d ()/.·‐‑–-]*\d")
+_YEARS = re.compile(
+    r"(?<!\d)(?:19|20)\d\d(?: ?[-–/] ?(?:(?:19|20)\d\d|\d\d)(?!\d))+|(?<!\d)(?:19|20)\d\d(?: (?:19|20)\d\d)+(?!\d)"
+    r"|(?<!\d)\d{1,2}[./-](?:19|20)\d\d(?!\d)"
+)
 # Numbers that are no telephone's: with a word for what they number right before them, among letters, an account's.
 _NO_PHONE = re.compile(
     r"\b(?:order|invoice|booking|customer|reference|tracking|serial|account|contract|policy|ticket|member|card|case|article"
@@ -149,7 +153,8 @@ _REASON = re.compile(
     r"|easier|better)\b|:"
 )
 _COLOUR = re.compile(
-    r"\b(?:colou?r|shade|farbe|couleur|red|green|blue|yellow|white|black|gr[ae]y|orange|pink|purple|violet|brown|golden|gold|silver|turquoise|beige|dark|light"
+    r"^\W*(?:colou?rs?|shades?|farben?|couleurs?|color(?:es)?)\b[ :]"
+    r"|\b(?:red|green|blue|yellow|white|black|gr[ae]y|orange|pink|purple|violet|brown|golden|gold|silver|turquoise|beige|dark|light"
     r"|rot|grun|blau|gelb|weiss|schwarz|grau|braun|rouge|verte?|bleue?|jaune|blanche?|noire?|rojo|verde|azul|amarillo|blanco|negro)\b"
 )
 _PERSON = re.compile(
@@ -234,10 +239,16 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
 def counted(question: str) -> frozenset[str]:
     """What "how many" or "how much" asks about, in English, unless it is money, time or people: one word, or none."""
     match = re.search(r"\bhow (?:many|much) ([a-z]{3,})\b", plain(in_english(question)))
-    # A word that stayed as it was in a question of another language may be a verb.
-    if not match or (match[1] in tokens(plain(question)) and not is_english(question)):
+    if not match or (not is_english(question) and _maybe_verb(match[1], question)):
         return frozenset()
     return frozenset((match[1],)) - EMPTY - _MONEY - _NOT_NAMED
+
+
+def _maybe_verb(word: str, question: str) -> bool:
+    """May a word that stayed as it was in a question of another language be a verb? Nouns show that they are none."""
+    noun = rf"\b{word[0].upper()}{word[1:]}" if language(question) == "de" else rf"\b(?:de |d'|cuant(?:a|os|as) ){word}"
+    told = question if language(question) == "de" else plain(question)
+    return word in tokens(plain(question)) and not re.search(noun, told)
 
 
 def _counts(text: str, question: str) -> bool:
@@ -248,6 +259,6 @@ def _counts(text: str, question: str) -> bool:
 
 def _rings(text: str) -> bool:
     """Is there a telephone number in the text, in lower case?"""
-    for rule in (_DATED, _TIME, _PRICED, _AMOUNT, _NO_PHONE):
+    for rule in (_DATED, _YEARS, _TIME, _PRICED, _AMOUNT, _NO_PHONE):
         text = rule.sub(" ", text)
     return any(sum(letter.isdigit() for letter in run[0]) >= _PHONE_DIGITS for run in _DIALLED.finditer(text))

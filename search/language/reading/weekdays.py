@@ -6,6 +6,7 @@ In English, German, French and Spanish. Pure text; knows no model and no questio
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _DAYS = (
@@ -17,35 +18,42 @@ _DAYS = (
     r"sat(?:urdays?)?|samstags?|sonnabends?|samedis?|s[aá]bados?",
     r"sun(?:days?)?|sonntags?|dimanches?|domingos?",
 )
-# Of other languages, and words as well: days only where another one follows, "Mo - Fr".
-_SHORT = ("mo|lun", "di|mar", "mi|mer|mi[eé]", "do|jeu|jue", "fr|ven|vie", "sa|sam|s[aá]b", "so|dim|dom")
 ANY_DAY = "|".join(_DAYS)
+# Of other languages, and words as well: days only with a capital where another one follows, "Mo - Fr".
+_SHORT = ("Mo|Lun", "Di|Mar", "Mi|Mer|Mi[eé]", "Do|Jeu|Jue", "Fr|Ven|Vie", "Sa|Sam|S[aá]b", "So|Dim|Dom")
 _ANY_SHORT = "|".join(_SHORT)
-_TO = r"\.?,? ?(?:-|–|—|to|till|until|through|bis|a|al|au|hasta) ?"
+_DASH = "[-–—‐‑]"
+_TO = rf"\.?,? *(?:{_DASH}|(?:to|thru|till|until|through|bis|a|à|al|au|hasta)\b) *"
 _BETWEEN = re.compile(
-    rf"\b({ANY_DAY}){_TO}\b({ANY_DAY})\b\.?|\b({_ANY_SHORT})\.? ?(?:-|–|—|bis) ?\b({_ANY_SHORT})\b\.?", re.IGNORECASE
+    rf"\b({ANY_DAY})\b{_TO}({ANY_DAY})\b\.?|\b((?-i:{_ANY_SHORT}))\.? ?(?:{_DASH}|bis) ?((?-i:{_ANY_SHORT}))\b\.?",
+    re.IGNORECASE,
 )
-# "Sat" and "Sun" are words as well, and "mon" is French: alone they name a day only before a time or another day.
-_AMBIGUOUS = (
-    r"(?:mon|sat|sun)(?=[.,:]? *(?:\d|-|–|—|to\b|closed\b|geschlossen\b|ferm|$)"
-    rf"|[ ,:&/+]+(?:{ANY_DAY})\b)"
+# Words as well ("sat", "the sun", French "mon"): days only with a capital, before a time or where another day is named.
+_ALSO_WORDS = "(?-i:Mon|Sat|Sun|Wed|MON|SAT|SUN|WED)"
+_SURELY = rf"(?!(?:mon|sat|sun|wed)\b)(?:{ANY_DAY})"
+_NEXT = rf"\.?(?:[ ,:&/+]+|,? (?:and|und|et|y|or|oder) )(?:{ANY_DAY})\b"
+_BEFORE_TIME = rf"[.,:]? *(?:\d|{_DASH}(?= *(?:\d|$)|  *\w)|to\b|closed\b|geschlossen\b|ferm)"
+_SURE = re.compile(
+    rf"\b{_SURELY}\b|\b{_ALSO_WORDS}\b(?={_BEFORE_TIME}|{_NEXT})|^\W*(?:mon|sat|sun|wed)\W*$", re.IGNORECASE
 )
-_ONE = re.compile(rf"\b(?:{_AMBIGUOUS}|(?!(?:mon|sat|sun)\b)(?:{ANY_DAY}))\b\.?", re.IGNORECASE)
+_ANY = re.compile(rf"\b(?:{_ALSO_WORDS}|{_SURELY})\b\.?|(?<!\w)(?:mon|sat|sun|wed)(?=\W*$)\.?", re.IGNORECASE)
 _NUMBERED = tuple(
     re.compile(rf"(?:{full}|{short})\.?", re.IGNORECASE) for full, short in zip(_DAYS, _SHORT, strict=True)
 )
 _ON = tuple(re.compile(rf"\b(?:on|am|le|el) (?:{words})\b") for words in _DAYS)
+_BUT = re.compile(r"\b(?:but|except|ausser|außer|sauf|salvo|excepto)\b", re.IGNORECASE)
 
 
 def spelled_out(words: str) -> str:
     """Its days in full, in English, and those between two as well: "Mon - Wed" as "Monday, Tuesday, Wednesday"."""
-    spans = _BETWEEN.sub(lambda match: ", ".join(_NAMES[day] for day in _between(match)), words)
-    return _ONE.sub(lambda match: _NAMES[_number(match[0])], spans)
+    plain = " ".join(unicodedata.normalize("NFKC", words).split())
+    spans = _BETWEEN.sub(lambda match: ", ".join(_NAMES[day] for day in _between(match)), plain)
+    return _ANY.sub(lambda match: _NAMES[_number(match[0])], spans) if _SURE.search(spans) else words
 
 
 def days_told(words: str) -> frozenset[int]:
-    """The days that words tell of, 0 for Monday, with those between two."""
-    spelled = spelled_out(words)
+    """The days that words tell of, 0 for Monday, with those between two; none where they tell of all but some."""
+    spelled = "" if _BUT.search(words) else spelled_out(words)
     return frozenset(day for day, name in enumerate(_NAMES) if name in spelled)
 
 

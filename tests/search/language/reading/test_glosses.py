@@ -73,6 +73,8 @@ BILL = "Stadtwerke Jahresrechnung Kundennummer 77120465 Verbrauch 2.460 kWh Gesa
         ("Boarding pass Passenger Okafor Gate A72 Seat 14C", "en"),
         ("Hotel Restaurant Total Menu", "en"),
         ("", "en"),
+        ("Please note: pages 3 and 4, large tables, photos", "en"),
+        ("a" * 100_000, "en"),
     ],
 )
 def test_papers_have_a_language(passage: str, language: str) -> None:
