@@ -138,8 +138,10 @@ class McpServer:
     async def ask(
         self, question: Annotated[str, Field(min_length=1)], ctx: Context[Any, Any], kinds: Kinds = None
     ) -> CallToolResult:
-        """Answer a question from the library, with citations. Where it holds no sure answer, `closest_lines` quotes what
-        may answer after all: tell these as unsure."""
+        """Answer a question from the library, with citations.
+
+        Where it holds no sure answer, `closest_lines` quotes what may answer after all: tell these as unsure.
+        """
         filters = Filters(kind=tuple(kinds or ()))
         return await _with_progress(ctx, lambda: _as_text(self._library.ask(question, filters)))
 
