@@ -18,7 +18,7 @@ from msgspec import Struct
 from search.arrays import Float32Array, Float64Array
 from search.language.citations import EmbedTexts, gives_orders
 from search.language.evidence import Span
-from search.language.lexical import is_english, is_question, names, numbers, stem, tokens
+from search.language.lexical import content, is_english, is_question, names, numbers, overlap, stem, tokens
 from search.language.reading.glosses import in_english
 from search.language.reading.opposites import tells_the_other
 from search.language.reading.reader import as_read
@@ -26,7 +26,7 @@ from search.language.reading.value_types import ValueType, counted, holds
 from search.language.reading.weekdays import days_told
 
 WEIGHTS = Path(__file__).parent / "weights" / "span-scoring.json"
-FEATURES = ("reader", "titled", "setting", "names_missing", "typed")
+FEATURES = ("reader", "titled", "setting", "names_missing", "typed", "shared")
 MAX_CANDIDATES = 16  # of the statements that may answer, those that the reader likes best
 LONGEST_LEAD = 8.0
 LEAST_RIVAL = -2.0  # of the answer that is nowhere: a statement that stands alone is not sure for that
@@ -48,6 +48,7 @@ class SpanWeights(Struct, frozen=True, forbid_unknown_fields=True):
     setting: float  # cosine of question and the whole passage
     names_missing: float  # share of the question's names and numbers that are nowhere in the passage
     typed: float  # 1 where the kind of thing asked for is known (and held), else 0
+    shared: float  # share of the question's content words that the statement holds
     bias: float
 
     @property
@@ -124,7 +125,9 @@ class SpanScorer:
         special = names(question) | numbers(question) | (counted(question) if is_english(question) else frozenset())
         strange = [missing(special, span.setting) for span in chosen]
         typed = np.full(len(chosen), float(expects is not None))
-        return chosen, np.column_stack([nats[rows], self._likeness(question, chosen, titles), strange, typed])
+        wanted = content(in_english(question))
+        shared = [overlap(wanted, content(_read_as(span))) for span in chosen]
+        return chosen, np.column_stack([nats[rows], self._likeness(question, chosen, titles), strange, typed, shared])
 
     def _likeness(self, question: str, spans: Sequence[Span], titles: Mapping[int, str]) -> Float32Array:
         """`(len(spans), 2)`: cosines of the question with each statement behind its title, and with its passage."""
