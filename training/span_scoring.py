@@ -31,7 +31,9 @@ from search.language.span_scoring import (
 )
 from training.logistic import newton
 
-DECLINED = 0.93  # of unanswerable questions: more than the goal (0.90), because test parts have been harder
+DECLINED = (
+    0.95  # of unanswerable questions: more than the goal (0.90), because test parts have been harder by 0.05 and more
+)
 FOLDS = 5
 _DECAY = 0.3
 
