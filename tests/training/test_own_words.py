@@ -1,0 +1,45 @@
+"""Lessons in people's own words: every kind can be made, and what is held out is not taught."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from training.reading import templates
+from training.reading.lessons import NOWHERE, Teacher
+from training.reading.vocabulary import FOLDER, Vocabulary, taught_words
+
+PAGES = templates.read_templates(templates.own_words_files()[0])
+SAID = templates.read_templates(templates.own_words_files()[1])
+HELD_OUT = templates.read_templates(FOLDER / "validation_own_words.toml")
+
+
+@pytest.fixture
+def words() -> Vocabulary:
+    return Vocabulary(taught_words(), np.random.default_rng(0))
+
+
+def test_every_kind_is_filled_and_no_mark_is_left(words: Vocabulary) -> None:
+    for name, template in (PAGES | HELD_OUT).items():
+        page = templates.make_document(name, template, words)
+        assert page.asked, name
+        for asked in page.asked:
+            assert asked.answer in " ".join(page.rows[asked.row]), name
+            assert not re.search(r"[{}<>|*]", asked.text), (name, asked.text)
+    for name in SAID:
+        said = templates.make_spoken([name], SAID, words, words.random)
+        assert all(asked.answer in said.sentences[asked.row] for asked in said.asked), name
+
+
+def test_what_is_held_out_is_not_taught() -> None:
+    assert not set(HELD_OUT) & set(PAGES)
+
+
+def test_lessons_say_where_the_answer_is(words: Vocabulary) -> None:
+    teacher = Teacher(PAGES, SAID, words, ["a dog runs"] * 12, np.random.default_rng(1))
+    lessons = teacher.of_pages(200)
+    answered = [lesson for lesson in lessons if lesson.right != NOWHERE]
+    assert 0.3 < len(answered) / len(lessons) < 0.7
+    assert all(lesson.right < len(lesson.statements) for lesson in answered)
