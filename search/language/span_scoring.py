@@ -7,7 +7,7 @@ asked for never answers. Weights are fitted by training/span_scoring.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Protocol
 
@@ -116,7 +116,8 @@ class SpanScorer:
         may = np.array([may_answer(question, span, expects) for span in spans], bool)
         if not may.any():
             return [], np.zeros((0, len(FEATURES)))
-        nats = self._read(question, spans)
+        read = [_read_as(span) for span in spans]
+        nats = self._read(question, spans, read)
         rows = [int(row) for row in np.argsort(-nats, kind="stable") if may[row]][:MAX_CANDIDATES]
         titles: dict[int, str] = {}
         for span in spans:
@@ -126,12 +127,12 @@ class SpanScorer:
         strange = [missing(special, span.setting) for span in chosen]
         typed = np.full(len(chosen), float(expects is not None))
         wanted = content(in_english(question))
-        shared = [overlap(wanted, content(_read_as(span))) for span in chosen]
-        return chosen, np.column_stack([nats[rows], self._likeness(question, chosen, titles), strange, typed, shared])
+        shared = [overlap(wanted, content(read[row])) for row in rows]
+        titled = [f"{titles[spans[row].moment.segment_id]}: {read[row]}" for row in rows]
+        return chosen, np.column_stack([nats[rows], self._likeness(question, chosen, titled), strange, typed, shared])
 
-    def _likeness(self, question: str, spans: Sequence[Span], titles: Mapping[int, str]) -> Float32Array:
+    def _likeness(self, question: str, spans: Sequence[Span], titled: Sequence[str]) -> Float32Array:
         """`(len(spans), 2)`: cosines of the question with each statement behind its title, and with its passage."""
-        titled = [f"{titles[span.moment.segment_id]}: {_read_as(span)}" for span in spans]
         settings = [span.context or span.words for span in spans]
         distinct = list(dict.fromkeys([*titled, *settings]))
         vectors = self._embed([question, *distinct])
@@ -139,13 +140,13 @@ class SpanScorer:
         columns = [[cosines[text] for text in texts] for texts in (titled, settings)]
         return np.array(columns, np.float32).T
 
-    def _read(self, question: str, spans: Sequence[Span]) -> Float64Array:
+    def _read(self, question: str, spans: Sequence[Span], read: Sequence[str]) -> Float64Array:
         passages: dict[int, list[int]] = {}
         for row, span in enumerate(spans):
             passages.setdefault(span.moment.segment_id, []).append(row)
         nats = np.zeros(len(spans))
         for rows in passages.values():
-            nats[rows] = self._reader.read(in_english(question), [_read_as(spans[row]) for row in rows])
+            nats[rows] = self._reader.read(in_english(question), [read[row] for row in rows])
         return nats.clip(-_MOST_NATS, _MOST_NATS)
 
 
