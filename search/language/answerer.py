@@ -39,7 +39,7 @@ POSSIBLY_SEEN = 0.15
 SURELY_SEEN = 0.8  # relevance of a picture that answers a question which may be about something else than pictures
 MIN_IMPRESSION = 0.35  # nats a token that a picture must add to its own description
 MAX_DESCRIBED = 2
-CLOSEST = 0.1  # probability that a line answers, from which it is shown where nothing does surely
+MAY_ANSWER = 0.1  # probability that a line answers, from which it is shown where nothing does surely
 MAX_CLOSEST = 3
 FAINTEST = 0.2  # share of the threshold that a span needs to be shown to a larger model
 MAX_SOURCES = 8  # in the prompt of a larger model
@@ -352,11 +352,9 @@ def _cited(sentence: Sentence, citations: list[Citation]) -> Citation:
 
 def _closest(scored: Sequence[ScoredSpan]) -> tuple[Citation, ...]:
     """The lines that come closest to an answer, where there is none."""
-    distinct = {candidate.span.words: candidate for candidate in reversed(scored)}
-    likely = sorted(distinct.values(), key=lambda candidate: -candidate.probability)[:MAX_CLOSEST]
     lines: list[Citation] = []
-    for candidate in likely:
-        if candidate.probability >= CLOSEST:
+    for candidate in extractive_answers.likeliest(scored)[:MAX_CLOSEST]:
+        if candidate.probability >= MAY_ANSWER:
             _cited(Sentence(candidate.span.words, candidate.span, candidate.probability), lines)
     return tuple(lines)
 

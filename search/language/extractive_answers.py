@@ -41,9 +41,16 @@ def from_words(plan: QuestionPlan, weighed: Sequence[ScoredSpan], threshold: flo
     chosen = [candidate for candidate in weighed if candidate.probability >= max(threshold, NEARLY * best)][
         :MAX_SENTENCES
     ]
-    distinct = {candidate.span.words: candidate for candidate in reversed(chosen)}
-    ordered = sorted(distinct.values(), key=lambda candidate: -candidate.probability)
-    return [Sentence(_say(plan.want, candidate.span), candidate.span, candidate.probability) for candidate in ordered]
+    return [
+        Sentence(_say(plan.want, candidate.span), candidate.span, candidate.probability)
+        for candidate in likeliest(chosen)
+    ]
+
+
+def likeliest(scored: Sequence[ScoredSpan]) -> list[ScoredSpan]:
+    """Likeliest first; of spans with the same words the first."""
+    distinct = {candidate.span.words: candidate for candidate in reversed(scored)}
+    return sorted(distinct.values(), key=lambda candidate: -candidate.probability)
 
 
 def mentions_first(plan: QuestionPlan, scored: Sequence[ScoredSpan]) -> list[ScoredSpan]:
