@@ -9,6 +9,7 @@ import pytest
 
 from training.reading import templates
 from training.reading.lessons import NOWHERE, Teacher
+from training.reading.near_misses import absent
 from training.reading.vocabulary import FOLDER, Vocabulary, taught_words
 
 PAGES = templates.read_templates(templates.own_words_files()[0])
@@ -31,6 +32,26 @@ def test_every_kind_is_filled_and_no_mark_is_left(words: Vocabulary) -> None:
     for name in SAID:
         said = templates.make_spoken([name], SAID, words, words.random)
         assert all(asked.answer in said.sentences[asked.row] for asked in said.asked), name
+
+
+@pytest.mark.parametrize(
+    ("question", "read"),
+    [
+        ("Which seat?", ("Which seat?", "en", False)),
+        ("*Which seat?", ("Which seat?", "en", True)),
+        ("de|Welcher Platz?", ("Welcher Platz?", "de", False)),
+        ("*fr|Quelle place ?", ("Quelle place ?", "fr", True)),
+        ("es|*¿Qué asiento?", ("¿Qué asiento?", "es", True)),
+    ],
+)
+def test_marks_are_read(question: str, read: tuple[str, str, bool]) -> None:
+    assert templates.unmarked(question) == read
+
+
+def test_what_pages_lack_is_asked_without_marks(words: Vocabulary) -> None:
+    for name, template in PAGES.items():
+        page = templates.make_document(name, template, words)
+        assert not any("*" in text or "|" in text for text in absent(page, template, words.random)), name
 
 
 def test_what_is_held_out_is_not_taught() -> None:

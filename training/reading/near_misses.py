@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from training.reading.templates import ENGLISH, Asked, Document, Spoken
+from training.reading.templates import ENGLISH, Asked, Document, Spoken, unmarked
 
 Lists = Mapping[str, Sequence[str]]
 
@@ -19,8 +19,7 @@ Lists = Mapping[str, Sequence[str]]
 def absent(document: Document, template: Mapping[str, Any], random: np.random.Generator) -> list[str]:
     """What pages of this kind never tell, asked of what this one is about."""
     called = str(random.choice(document.about)) if document.about else ""
-    texts = (text[3:] if text[2:3] == "|" else text for text in template.get("absent", ()))
-    return [text.replace("{about}", called) for text in texts]
+    return [unmarked(text)[0].replace("{about}", called) for text in template.get("absent", ())]
 
 
 def other_keys(document: Document, lists: Lists, random: np.random.Generator) -> Iterator[str]:
@@ -50,7 +49,8 @@ def other_facts(spoken: Spoken, templates: Mapping[str, Mapping[str, Any]], list
     """What sentences of other templates tell, asked of these subjects. `also` names templates that tell as much."""
     told = {*spoken.templates, *(other for name in spoken.templates for other in templates[name].get("also", ()))}
     others = [template for name, template in templates.items() if name not in told]
-    asked = [text for template in others for text in template["ask"] if text[2:3] != "|" and text[:1] != "*"]
+    marked = [unmarked(text) for template in others for text in template["ask"]]
+    asked = [text for text, language, anywhere in marked if language == ENGLISH and not anywhere]
     for subject in filter(None, dict.fromkeys(spoken.subjects)):
         slots = [[name] for name, words in lists.items() if subject in words]
         yield from (re.sub(r"\{\w+\}", subject, text) for text in asked if re.findall(r"\{(\w+)\}", text) in slots)

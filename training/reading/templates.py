@@ -127,13 +127,16 @@ def _table(
 def _asked(
     question: str, words: Vocabulary, slots: dict[str, str], answer: str, row: int, key: str = "", label: str = ""
 ) -> Asked:
-    anywhere = "*" in question[:4]
-    question = question.replace("*", "", 1) if anywhere else question
-    language = question[:2] if question.startswith(_FOREIGN) else ENGLISH
-    text = question[3:] if language != ENGLISH else question
+    text, language, anywhere = unmarked(question)
     if key:
         text = text.replace("{key_", f"{{{key}_")
     return Asked(words.fill(text, slots), answer, row, language, anywhere, label)
+
+
+def unmarked(question: str) -> tuple[str, str, bool]:
+    """A template's question without its marks, its language ("de|"), and whether it makes sense anywhere ("*")."""
+    text = question.replace("*", "", 1) if (anywhere := "*" in question[: len("de|*")]) else question
+    return (text[3:], text[:2], anywhere) if text.startswith(_FOREIGN) else (text, ENGLISH, anywhere)
 
 
 def make_spoken(
