@@ -92,7 +92,7 @@ def outcome(asked: Asked, answer: Answer) -> str:
         return "answered though there is nothing" if answer.found else "rightly declined"
     if not answer.found:
         return "declined"
-    return "right" if answer.citations and _held(asked, answer.citations[0].quote) else "wrong"
+    return "right" if _held(asked, answer.citations[0].quote) else "wrong"
 
 
 def _held(asked: Asked, words: str) -> bool:

@@ -15,7 +15,7 @@ from search.language.lexical import EMPTY, language, plain, stem
 
 _FILE = Path(__file__).with_suffix(".txt")
 _LANGUAGES = ("de", "fr", "es")
-ENGLISH = "en"
+_ENGLISH = "en"
 _LONGEST = 5  # words looked up together
 _TELLING = 4  # letters of a word that tells a language
 _TELLING_CHARACTERS = 2000  # of a passage
@@ -39,7 +39,7 @@ def in_english(question: str) -> str:
 def with_gloss(words: str, passage: str) -> str:
     """A line of a passage with what its words mean behind it: "Gesamtbetrag 871,20 EUR (total)"."""
     written = written_in(passage[:_TELLING_CHARACTERS])
-    if written == ENGLISH:
+    if written == _ENGLISH:
         return words
     found = _WORD.findall(words.replace("’", "'"))
     own = set(found)
@@ -57,7 +57,7 @@ def written_in(passage: str) -> str:
     english = {word for word in words if word in EMPTY or stem(word) in _english()}
     counts = {name: sum(word in known for word in words - english) for name, known in _lists().items()}
     best = max(counts, key=lambda name: counts[name])
-    return best if counts[best] >= max(_LEAST_KNOWN, len(english) + 1) else ENGLISH
+    return best if counts[best] >= max(_LEAST_KNOWN, len(english) + 1) else _ENGLISH
 
 
 def _glossed(words: list[str], known: Mapping[str, str], german: bool) -> Iterator[str]:

@@ -246,9 +246,12 @@ def counted(question: str) -> frozenset[str]:
 
 def _maybe_verb(word: str, question: str) -> bool:
     """May a word that stayed as it was in a question of another language be a verb? Nouns show that they are none."""
-    noun = rf"\b{word[0].upper()}{word[1:]}" if language(question) == "de" else rf"\b(?:de |d'|cuant(?:a|os|as) ){word}"
-    told = question if language(question) == "de" else plain(question)
-    return word in tokens(plain(question)) and not re.search(noun, told)
+    asked = plain(question)
+    if language(question) == "de":
+        noun = re.search(rf"\b{word[0].upper()}{word[1:]}", question)
+    else:
+        noun = re.search(rf"\b(?:de |d'|cuant(?:a|os|as) ){word}", asked)
+    return word in tokens(asked) and not noun
 
 
 def _counts(text: str, question: str) -> bool:
