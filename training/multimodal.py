@@ -24,13 +24,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from search.arrays import Float32Array
 from search.language.embedded_model import NAME as EMBEDDED
 from search.multimodal.adapter import Adapter, AdapterRecord
 from search.multimodal.map_encoder import STARTER, MapEncoder, open_map_encoder
 from search.multimodal.model import resampler_of
 from search.settings import Settings
+from search.spaces.device import choose_device
 from training.multimodal_data import Lesson, Maps, batches, draw, read_lessons
 from training.multimodal_network import TrainedDecoder, adapter_tensors, new_resampler
+from training.precision import add_device
 from training.projector import load_model
 
 _WARMED_UP = 60  # steps
@@ -49,16 +52,21 @@ class Training:
     """The adapter being trained, its optimizer and its state on disk."""
 
     def __init__(
-        self, options: argparse.Namespace, maps: Maps, lessons: Sequence[Lesson], record: AdapterRecord
+        self,
+        options: argparse.Namespace,
+        maps: Maps,
+        lessons: Sequence[Lesson],
+        record: AdapterRecord,
+        device: torch.device,
     ) -> None:
         self._options, self._maps, self._lessons, self.record = options, maps, lessons, record
-        network, tokenizer = load_model(options.model)
+        network, tokenizer = load_model(options.model, device)
         self.decoder = TrainedDecoder(network, tokenizer, options.layer, options.rank, record, lessons)
         if options.start:
             earlier = Adapter.load(options.start)
             updates = earlier.below("layers.").items()
             self.decoder.load_updates({name: torch.from_numpy(held) for name, held in updates})
-            self.resampler = resampler_of(earlier, self.decoder.width)
+            self.resampler = resampler_of(earlier, self.decoder.width).to(device)
         else:
             sample = maps.whole([lesson.path for lesson in lessons[:600]])
             captioned = [lesson for lesson in lessons if lesson.captions][:20]
@@ -111,7 +119,7 @@ class Training:
             for lesson in lessons
         ]
         kept = [number for number, targets in enumerate(said) if targets]
-        soft = self.resampler(torch.from_numpy(self._maps.any([lessons[number].path for number in kept], self._random)))
+        soft = self._soft(self._maps.any([lessons[number].path for number in kept], self._random))
         total, tokens = self.decoder.loss(soft, [said[number] for number in kept])
         (total / tokens).backward()
         nn.utils.clip_grad_norm_([p for group in self._optimizer.param_groups for p in group["params"]], 1.0)
@@ -130,10 +138,14 @@ class Training:
             said = [
                 draw(lesson, self.record.caption, "", len(lesson.captions), False, self._random) for lesson in block
             ]
-            soft = self.resampler(torch.from_numpy(self._maps.whole([lesson.path for lesson in block])))
+            soft = self._soft(self._maps.whole([lesson.path for lesson in block]))
             loss, tokens = self.decoder.loss(soft, said)
             total, count = total + float(loss.item()), count + tokens
         return total / count
+
+    def _soft(self, maps: Float32Array) -> torch.Tensor:
+        soft: torch.Tensor = self.resampler(torch.from_numpy(maps).to(self.decoder.device))
+        return soft
 
     def save(self) -> None:
         """The state to resume from, and the adapter as it is now."""
@@ -150,7 +162,7 @@ class Training:
         self.adapter().save(self._options.output)
 
     def _resume(self) -> None:
-        state = torch.load(self._state, weights_only=True)
+        state = torch.load(self._state, map_location="cpu", weights_only=True)  # each part goes where it is used
         self.decoder.load_updates(state["updates"])
         self.resampler.load_state_dict(state["resampler"])
         self._optimizer.load_state_dict(state["optimizer"])
@@ -206,6 +218,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--decay-from", type=int, default=1400)
     parser.add_argument("--save-every", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    add_device(parser)
     return parser.parse_args(arguments)
 
 
@@ -213,14 +226,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train, and write the adapter at every save."""
     options = parse(arguments)
     torch.manual_seed(options.seed)
-    encoder = open_map_encoder(options.encoder, Settings.load())
+    settings = Settings.load(device=options.device)
+    encoder = open_map_encoder(options.encoder, settings)
     lessons = read_lessons(options.data, "train", options.seed)
     validation = [
         candidate for candidate in read_lessons(options.data, "validation", options.seed) if candidate.captions
     ][:_VALIDATED]
     paths = list(dict.fromkeys(lesson.path for lesson in (*lessons, *validation)))
     maps = Maps(paths, encoder, options.work, options.crops)
-    training = Training(options, maps, lessons, record_of(options, encoder))
+    training = Training(options, maps, lessons, record_of(options, encoder), choose_device(settings.device))
     training.run(validation)
 
 

@@ -1,7 +1,8 @@
 """The language model as an adapter is trained through it: frozen below, low-rank updates above.
 
-All that is said of one photo stands in one row behind its soft tokens, each thing invisible to the others. Knows
-Llama-like decoders of transformers; knows no picture.
+All that is said of one photo stands in one row behind its soft tokens, each thing invisible to the others. States are
+on the network's device; ids and where they stand are counted on the CPU and sent there once a step. Knows Llama-like
+decoders of transformers; knows no picture.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class _Below(Struct, frozen=True):
 
     states: Tensor  # (length, width)
     prompt: int  # tokens
-    target: Tensor  # ids, the end last
+    target: Tensor  # ids on the CPU, the end last
 
 
 class TrainedDecoder:
@@ -52,6 +53,7 @@ class TrainedDecoder:
         network.requires_grad_(False)
         self._decoder = network.get_decoder()
         self._embed = network.get_input_embeddings()
+        self.device: torch.device = self._embed.weight.device
         self._tokenizer = tokenizer
         self._layer = layer
         self._lower, self._upper = self._decoder.layers[:layer], self._decoder.layers[layer:]
@@ -65,7 +67,7 @@ class TrainedDecoder:
         self._end = int(tokenizer.eos_token_id)
         bos = tokenizer.bos_token_id
         self._first = self._end if bos is None else int(bos)
-        self._first_state = self._run(self._lower, self._embed(torch.tensor([[self._first]])), _causal(1))[0]
+        self._first_state = self._read(torch.tensor([[self._first]]))[0]
         self._kept: dict[Said, _Below] = {}
         # The softmax runs over the tokens that the targets use: a seventh of the vocabulary.
         texts = {text for lesson in lessons for text in (*lesson.captions, *(pair.answer for pair in lesson.exchanges))}
@@ -84,7 +86,7 @@ class TrainedDecoder:
     def named_updates(self) -> dict[str, Tensor]:
         """`(out, rank)` and `(rank, in)` by layer, name and part, as adapters store them."""
         held = {name.replace("/", "."): tensor.detach() for name, tensor in self.updates.state_dict().items()}
-        return {name: tensor.float() for name, tensor in held.items() if name.endswith((".a", ".b"))}
+        return {name: tensor.float().cpu() for name, tensor in held.items() if name.endswith((".a", ".b"))}
 
     def load_updates(self, updates: Mapping[str, Tensor]) -> None:
         """Continue from these. As `named_updates` returns them."""
@@ -120,13 +122,14 @@ class TrainedDecoder:
                 asked.append(number * length + torch.arange(at + piece.prompt - 1, end))
                 targets.append(piece.target)
                 at = end
-            pieces.append(torch.zeros(length - at, self.width, dtype=self._first_state.dtype))
+            pieces.append(self._first_state.new_zeros(length - at, self.width))
             rows.append(torch.cat(pieces))
+        part, places = part.to(self.device), places.to(self.device)
         seen = (part[:, None, :] == 0) | (part[:, None, :] == part[:, :, None])
-        mask = _causal(length).masked_fill(~seen[:, None], float("-inf"))
+        mask = self._causal(length).masked_fill(~seen[:, None], float("-inf"))
         states = self._run(self._upper, torch.stack(rows), mask, places)
-        wanted = self._decoder.norm(states.flatten(0, 1)[torch.cat(asked)])
-        goal = self._place[torch.cat(targets)]
+        wanted = self._decoder.norm(states.flatten(0, 1)[torch.cat(asked).to(self.device)])
+        goal = self._place[torch.cat(targets)].to(self.device)
         return functional.cross_entropy((wanted @ self._head.T).float(), goal, reduction="sum"), len(goal)
 
     def _below(self, said: Sequence[Said]) -> list[_Below]:
@@ -138,13 +141,21 @@ class TrainedDecoder:
             longest = max(map(len, rows))
             ids = torch.tensor([row + [self._end] * (longest - len(row)) for row in rows])
             with torch.no_grad():
-                states = self._run(self._lower, self._embed(ids), _causal(longest))
+                states = self._read(ids)
             for entry, own, row, (prompt, target) in zip(new, states, rows, pairs, strict=True):
                 self._kept[entry] = _Below(own[1 : len(row)].clone(), len(prompt), torch.tensor(target))
         return [self._kept[entry] for entry in said]
 
-    def _run(self, layers: Sequence[nn.Module], states: Tensor, mask: Tensor, places: Tensor | None = None) -> Tensor:
-        places = torch.arange(states.shape[1])[None] if places is None else places
+    def _read(self, ids: Tensor) -> Tensor:
+        """What the frozen layers make of ids `(n, length)`."""
+        length = ids.shape[1]
+        places = torch.arange(length, device=self.device)[None]
+        return self._run(self._lower, self._embed(ids.to(self.device)), self._causal(length), places)
+
+    def _causal(self, length: int) -> Tensor:
+        return torch.full((length, length), float("-inf"), device=self.device).triu(1)[None, None]
+
+    def _run(self, layers: Sequence[nn.Module], states: Tensor, mask: Tensor, places: Tensor) -> Tensor:
         angles = self._decoder.rotary_emb(states, places)
         for layer in layers:
             states = layer(
@@ -167,7 +178,8 @@ class TrainedDecoder:
 def new_resampler(record: AdapterRecord, maps: Float32Array, states: Tensor) -> Resampler:
     """One that has learnt nothing: channels in their deviations over `maps (n, places, channels)`, tokens like states.
 
-    `states (n, width)`: what the layer reads otherwise. The first tokens look at a grid of a square map.
+    `states (n, width)`: what the layer reads otherwise, on the device to train on. The first tokens look at a grid of a
+    square map.
     """
     shape = ResamplerShape(
         places=maps.shape[1],
@@ -177,7 +189,7 @@ def new_resampler(record: AdapterRecord, maps: Float32Array, states: Tensor) -> 
         inner=record.inner,
         heads=record.heads,
     )
-    resampler = Resampler(shape)
+    resampler = Resampler(shape).to(states.device)
     places = torch.from_numpy(maps).flatten(0, 1)
     resampler.mean.copy_(places.mean(0))
     resampler.spread.copy_(places.std(0) + 0.05)
@@ -194,15 +206,12 @@ def new_resampler(record: AdapterRecord, maps: Float32Array, states: Tensor) -> 
 def adapter_tensors(resampler: Resampler, typical: Float32Array, words: Tensor) -> dict[str, np.ndarray]:
     """What adapters store of a resampler; `typical (n, places, channels)`: maps that tell a text's prior."""
     resampler.eval()
-    held = {f"resampler.{name}": tensor.numpy() for name, tensor in resampler.state_dict().items()}
-    return held | {"words": words.numpy(), "typical": resampler(torch.from_numpy(typical)).numpy()}
+    soft = resampler(torch.from_numpy(typical).to(resampler.mean.device)).cpu().numpy()
+    held = {f"resampler.{name}": tensor.cpu().numpy() for name, tensor in resampler.state_dict().items()}
+    return held | {"words": words.numpy(), "typical": soft}
 
 
 def _key(name: str) -> str:
     """`20.mlp.up_proj.a` -> `20/mlp/up_proj.a`."""
     path, _, last = name.rpartition(".")
     return f"{path.replace('.', '/')}.{last}"
-
-
-def _causal(length: int) -> Tensor:
-    return torch.full((length, length), float("-inf")).triu(1)[None, None]

@@ -26,15 +26,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from search.arrays import Float32Array
 from search.multimodal.adapter import Adapter, AdapterRecord, adapter_path
 from search.multimodal.low_rank import merge
 from search.multimodal.model import resampler_of
 from search.multimodal.sound_encoder import SoundMaps
 from search.multimodal.vision import STARTER
 from search.settings import Settings
+from search.spaces.device import choose_device
 from training.multimodal_data import Said, draw
 from training.multimodal_network import TrainedDecoder, adapter_tensors, new_resampler
 from training.multimodal_sounds_data import CAPTIONS, Sounds, lesson
+from training.precision import add_device
 from training.projector import load_model
 
 CAPTION_PROMPT = "The sound:"
@@ -70,7 +73,7 @@ class Training:
         self._numbers = sounds.numbers(*options.parts)
         self._random = np.random.default_rng(options.seed)
         if options.start:
-            self.resampler = resampler_of(Adapter.load(options.start), self.decoder.width)
+            self.resampler = resampler_of(Adapter.load(options.start), self.decoder.width).to(self.decoder.device)
         else:
             self.resampler = new_resampler(record, sounds.whole(self._numbers), self.decoder.typical_states(told))
 
@@ -92,7 +95,7 @@ class Training:
         for step in range(self._options.aim_steps):
             numbers = self._drawn(_AIM_BATCH)
             wanted = torch.stack([goals[self._sounds.labels[n]].mean(0) for n in numbers])
-            soft = self.resampler(torch.from_numpy(self._sounds.any(numbers, self._random)))
+            soft = self._soft(self._sounds.any(numbers, self._random))
             loss = functional.mse_loss(soft / scale, wanted / scale)
             for group in optimizer.param_groups:
                 group["lr"] = _AIM_RATE * min(1, (step + 1) / _WARMED_UP, (1.05 - step / self._options.aim_steps))
@@ -119,7 +122,7 @@ class Training:
             for group in optimizer.param_groups:
                 group["lr"] = options.rate * min(1, (step + 1) / _WARMED_UP, 2 * (1 - step / options.steps))
             numbers = self._drawn(options.batch)
-            soft = self.resampler(torch.from_numpy(self._sounds.any(numbers, self._random)))
+            soft = self._soft(self._sounds.any(numbers, self._random))
             loss, tokens = self.decoder.loss(soft, [self._said(n) for n in numbers])
             optimizer.zero_grad()
             (loss / tokens).backward()
@@ -133,6 +136,10 @@ class Training:
                 self.adapter().save(options.output)
         self.adapter().save(options.output)
         print(f"{self.validate(validation):.4f} nats a token on validation", flush=True)
+
+    def _soft(self, maps: Float32Array) -> Tensor:
+        soft: Tensor = self.resampler(torch.from_numpy(maps).to(self.decoder.device))
+        return soft
 
     def _drawn(self, count: int) -> np.ndarray:
         """Recordings, each label as often as the others: some have 65, some 7."""
@@ -153,7 +160,7 @@ class Training:
         for at in range(0, len(numbers), self._options.batch):
             block = numbers[at : at + self._options.batch]
             captions = [self._lessons[self._sounds.labels[n]].captions[0] for n in block]
-            soft = self.resampler(torch.from_numpy(self._sounds.whole(block)))
+            soft = self._soft(self._sounds.whole(block))
             loss, tokens = self.decoder.loss(soft, [[Said(self.record.caption, f" {words}")] for words in captions])
             total, count = total + float(loss.item()), count + tokens
         return total / count
@@ -205,6 +212,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=5e-4)
     parser.add_argument("--save-every", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    add_device(parser)
     return parser.parse_args(arguments)
 
 
@@ -213,8 +221,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     torch.manual_seed(options.seed)
     base = Adapter.load(options.base or adapter_path(STARTER, "embedded"))
-    sounds = Sounds(options.data, SoundMaps.load(Settings.load()), options.work, options.copies, options.seed)
-    network, tokenizer = load_model(base.record.model)
+    settings = Settings.load(device=options.device)
+    sounds = Sounds(options.data, SoundMaps.load(settings), options.work, options.copies, options.seed)
+    network, tokenizer = load_model(base.record.model, choose_device(settings.device))
     training = Training(options, sounds, base, record_of(options, base), network, tokenizer)
     training.aim()
     training.run()

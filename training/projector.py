@@ -30,6 +30,7 @@ from torch.nn import functional
 
 from search.language.projector import Projector, ProjectorRecord
 from search.language.prompts import CAPTION, COMMA, END_OF_CAPTION, PICTURE
+from training.precision import add_device
 from training.projector_data import Caption, Examples, collect, common_words, typical_items, words_of
 
 MAX_TOKENS = 26  # of a caption; longer ones are cut
@@ -75,7 +76,8 @@ class Layers(nn.Module):
 
     def export(self, record: ProjectorRecord) -> Projector:
         """The same map, as Medley uses it."""
-        return Projector(record, {name: tensor.detach().float().numpy() for name, tensor in self.state_dict().items()})
+        held = {name: tensor.detach().float().cpu().numpy() for name, tensor in self.state_dict().items()}
+        return Projector(record, held)
 
 
 class WordEmbeddings(Protocol):
@@ -91,6 +93,7 @@ class FrozenModel:
 
     def __init__(self, model: Any, tokenizer: Any, captions: Sequence[Caption], compile_layers: bool) -> None:
         self.model, self.tokenizer = model, tokenizer
+        self.device: torch.device = model.device
         for parameter in model.parameters():
             parameter.requires_grad_(False)
         self.words = model.get_input_embeddings().weight
@@ -134,7 +137,7 @@ class FrozenModel:
         # Padding stands at the end, where a causal model can't see it: no mask is needed.
         hidden = self.model.get_decoder()(inputs_embeds=inputs, use_cache=False).last_hidden_state
         logits = functional.linear(hidden[:, -longest:], self.head)
-        targets = self.place[ids].clamp(min=0)
+        targets, real = self.place[ids].clamp(min=0).to(self.device), real.to(self.device)
         each = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
         return (each.view(len(rows), longest) * real).sum(1) / real.sum(1)
 
@@ -200,7 +203,7 @@ def train(
             return save(step)
         for group in optimizer.param_groups:
             group["lr"] = options.rate * min(1, (step + 1) / 20) * (0.02 + 0.98 * math.cos(math.pi / 2 * done) ** 2)
-        loss = frozen.loss(layers(disturbed(examples, rows, random)), rows).mean()
+        loss = frozen.loss(layers(disturbed(examples, rows, random).to(frozen.device)), rows).mean()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(layers.parameters(), 1.0)
@@ -220,8 +223,8 @@ def embedded_folder() -> str:
     return str(prepare(Settings.load().models))
 
 
-def load_model(name: str) -> tuple[Any, Any]:
-    """`embedded`, or any causal model of transformers by name or folder; bfloat16 where the CPU multiplies it."""
+def load_model(name: str, device: torch.device) -> tuple[Any, Any]:
+    """`embedded`, or any causal model of transformers by name or folder; bfloat16 where the device multiplies it."""
     from search.spaces.device import choose_dtype
     from search.spaces.torchvision_schemas import declare_missing
 
@@ -229,10 +232,11 @@ def load_model(name: str) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = embedded_folder() if name == "embedded" else name
-    dtype = choose_dtype(torch.device("cpu"))
+    # Never float16, in which small gradients vanish.
+    dtype = torch.bfloat16 if choose_dtype(device) is torch.bfloat16 else torch.float32
     # "eager" because the backward pass of fused attention takes half of a step at these lengths.
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
-    return model.eval(), AutoTokenizer.from_pretrained(folder)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
+    return model.to(device).eval(), AutoTokenizer.from_pretrained(folder)
 
 
 def start_layers(frozen: WordEmbeddings, examples: Examples, options: argparse.Namespace) -> Layers:
@@ -283,23 +287,28 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("projector-work"), help="vectors are kept here")
     parser.add_argument("--report-seconds", type=float, default=60)
     parser.add_argument("--output", type=Path, required=True)
+    add_device(parser)
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, and write the projector with its record at every report."""
     from search.settings import Settings
+    from search.spaces.device import choose_device
     from search.spaces.registry import open_space
     from search.spaces.specification import decode
 
     options = parse(arguments)
     torch.manual_seed(options.seed)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    space = open_space(decode(options.space), Settings.load())
+    settings = Settings.load(device=options.device)
+    space = open_space(decode(options.space), settings)
     examples = collect(options.captions, options.photos, options.pictures, options.work, lambda: space)
-    frozen = FrozenModel(*load_model(options.model), examples.captions, options.compile)
+    device = choose_device(settings.device)
+    frozen = FrozenModel(*load_model(options.model, device), examples.captions, options.compile)
     layers = resume_layers(options.start, examples) if options.start else start_layers(frozen, examples, options)
-    first_fit(layers, examples, layers.names, options)
+    first_fit(layers, examples, layers.names, options)  # small enough for the CPU
+    layers.to(device)
     print(f"{len(examples.captions)} captions, {sum(p.numel() for p in layers.parameters())} weights", flush=True)
 
     def save(steps: int) -> None:

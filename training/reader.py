@@ -24,8 +24,10 @@ from torch.nn import functional
 
 from search.language.reading.glosses import in_english
 from search.language.reading.reader import as_read, encode
+from search.settings import Settings
+from search.spaces.device import choose_device
 from search.spaces.weights import MINILM, MINILM_TOKENIZER
-from training.precision import autocast
+from training.precision import add_device, autocast
 from training.reader_network import ADAPTED, FIRST_ADAPTED, ReaderNetwork
 from training.reading import templates
 from training.reading.captions import read_captions
@@ -43,7 +45,9 @@ DECLINED = 0.9  # share of what is nowhere
 HELD_OUT = ("validation_documents.toml", "validation_statements.toml", "validation_own_words.toml")
 
 
-def batches(lessons: Sequence[Lesson], tokenizer: Tokenizer) -> Iterator[tuple[list[Tensor], Tensor]]:
+def batches(
+    lessons: Sequence[Lesson], tokenizer: Tokenizer, device: torch.device
+) -> Iterator[tuple[list[Tensor], Tensor]]:
     """Inputs `(n, length)` of the network and the right columns `(n,)`, lessons of similar length together."""
     read = []
     for lesson in lessons:
@@ -62,7 +66,8 @@ def batches(lessons: Sequence[Lesson], tokenizer: Tokenizer) -> Iterator[tuple[l
                     inputs, (read[i].ids, read[i].kinds, [1] * length, read[i].owners), strict=True
                 ):
                     tensor[row, :length] = torch.tensor(values)
-            yield inputs, torch.tensor([lessons[i].right + 1 for i in group])
+            wanted = torch.tensor([lessons[i].right + 1 for i in group])
+            yield [tensor.to(device) for tensor in inputs], wanted.to(device)
 
 
 def most(lessons: Sequence[Lesson]) -> int:
@@ -79,7 +84,7 @@ def measure(network: ReaderNetwork, lessons: Sequence[Lesson], tokenizer: Tokeni
     right = wrong = answerable = declined = nowhere = 0
     leads: list[Tensor] = []
     best: list[Tensor] = []
-    for inputs, wanted in batches(lessons, tokenizer):
+    for inputs, wanted in batches(lessons, tokenizer, network.device):
         scores = network(*inputs, most(lessons))
         chosen = scores.argmax(1)
         leads.append(scores[:, 1:].amax(1) - scores[:, 0])
@@ -116,11 +121,11 @@ def train(
     step, losses = 0, []
     while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
         lessons = teacher.lessons(BUCKET * BATCH)
-        for inputs, wanted in batches(lessons, tokenizer):
+        for inputs, wanted in batches(lessons, tokenizer, network.device):
             share = min(1.0, (time.monotonic() - began) / (60 * minutes))
             for group in optimiser.param_groups:
                 group["lr"] = rate * min(1.0, (step + 1) / WARM) * (0.5 + 0.5 * float(np.cos(np.pi * share)))
-            with autocast():
+            with autocast(device=network.device):
                 scores = network(*inputs, most(lessons)).float()
             loss = functional.cross_entropy(scores, wanted)
             optimiser.zero_grad()
@@ -163,7 +168,7 @@ def resume(network: ReaderNetwork, start: Path) -> None:
 
 def adapters(network: ReaderNetwork) -> dict[str, np.ndarray]:
     """What ships, in float16: `(rank, in)` and `(out, rank)` by name, and two vectors `(width,)`."""
-    return {name: tensor.detach().numpy().astype(np.float16) for name, tensor in _named(network)}
+    return {name: tensor.detach().cpu().numpy().astype(np.float16) for name, tensor in _named(network)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -176,6 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rate", type=float, default=RATE, help="of the optimiser, at its highest")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    add_device(parser)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
@@ -203,7 +209,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "unseen kinds": Teacher(unseen, unseen_said, words, captions, examiner).lessons(400),
         "in own words": Teacher(unseen_own, statements, vocabulary, captions, examiner).of_pages(400),
     }
-    network = ReaderNetwork(load_file(MINILM.find()), RANK)
+    device = choose_device(Settings.load(device=options.device).device)
+    network = ReaderNetwork({name: held.to(device) for name, held in load_file(MINILM.find()).items()}, RANK)
     if options.start:
         resume(network, options.start)
     train(network, teacher, held, tokenizer, options.minutes, options.output, options.rate)

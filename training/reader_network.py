@@ -48,8 +48,10 @@ class Adapted(nn.Module):
         """`weight` `(out, in)`, `bias` `(out,)`."""
         super().__init__()
         self.weight, self.bias = weight, bias
-        self.down = nn.Parameter(torch.randn(rank, weight.shape[1]) / math.sqrt(weight.shape[1]))
-        self.up = nn.Parameter(torch.zeros(weight.shape[0], rank))
+        # Drawn on the CPU, so that a seed means the same numbers on any device.
+        down = torch.randn(rank, weight.shape[1]) / math.sqrt(weight.shape[1])
+        self.down = nn.Parameter(down.to(weight.device))
+        self.up = nn.Parameter(torch.zeros(weight.shape[0], rank, device=weight.device))
 
     def forward(self, x: Tensor) -> Tensor:
         """`(..., in)` -> `(..., out)`."""
@@ -100,8 +102,13 @@ class ReaderNetwork(nn.Module):
         self.layers = nn.ModuleList(
             Layer(weights, f"encoder.layer.{i}", rank if i >= FIRST_ADAPTED else 0) for i in range(LAYERS)
         )
-        self.statement = nn.Parameter(torch.randn(WIDTH) * 0.02)
-        self.nowhere = nn.Parameter(torch.randn(WIDTH) * 0.02)
+        self.statement = nn.Parameter((torch.randn(WIDTH) * 0.02).to(self.device))
+        self.nowhere = nn.Parameter((torch.randn(WIDTH) * 0.02).to(self.device))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights were given, and where inputs belong."""
+        return self._words.device
 
     @property
     def encoder(self) -> list[Layer]:
@@ -116,7 +123,7 @@ class ReaderNetwork(nn.Module):
         """
         hidden = self._words[ids] + self._positions[: ids.shape[1]] + self.types[kinds]
         hidden = _norm(hidden, self._first)
-        bias = torch.zeros(mask.shape).masked_fill(mask == 0, -1e9)[:, None, None, :]
+        bias = torch.zeros(mask.shape, device=mask.device).masked_fill(mask == 0, -1e9)[:, None, None, :]
         for layer in self.layers:
             hidden = layer(hidden, bias)
         belongs = functional.one_hot(owners + 1, many + 1)[:, :, 1:].float()

@@ -19,8 +19,10 @@ class LowRankLinear(nn.Module):
     def __init__(self, frozen: nn.Linear, rank: int) -> None:
         super().__init__()
         self.frozen = frozen.requires_grad_(False)
-        self.a = nn.Parameter(torch.randn(rank, frozen.in_features) / math.sqrt(frozen.in_features))
-        self.b = nn.Parameter(torch.zeros(frozen.out_features, rank))
+        where = frozen.weight.device
+        # Drawn on the CPU, so that a seed means the same numbers on any device.
+        self.a = nn.Parameter((torch.randn(rank, frozen.in_features) / math.sqrt(frozen.in_features)).to(where))
+        self.b = nn.Parameter(torch.zeros(frozen.out_features, rank, device=where))
 
     def forward(self, x: Tensor) -> Tensor:
         """As the layer."""

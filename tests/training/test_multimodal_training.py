@@ -15,7 +15,7 @@ from search.multimodal.resampler import Resampler, ResamplerShape
 from search.spaces.torchvision_schemas import declare_missing
 from training.instructions import Exchange, from_captions, from_pairs
 from training.multimodal_data import Lesson, Said, batches, draw
-from training.multimodal_network import TrainedDecoder
+from training.multimodal_network import TrainedDecoder, new_resampler
 
 declare_missing()
 from transformers import LlamaConfig, LlamaForCausalLM  # noqa: E402  after the schemas are declared
@@ -89,6 +89,20 @@ def test_what_was_trained_is_what_the_model_says(trained: TrainedDecoder) -> Non
     (gain,) = model.gains(["Two dogs run."], soft)
     prior = np.logaddexp(-usual.item(), -lost.item()) - np.log(2)
     assert gain[0] == pytest.approx(-lost.item() - prior, abs=1e-2)
+
+
+def test_a_step_keeps_to_the_device_of_the_network() -> None:
+    # There may be no GPU here, but torch lets no operation mix "meta" with the CPU, either.
+    decoder = TrainedDecoder(network().to("meta"), Letters(), LAYER, 2, RECORD, [LESSON])
+    shape = ResamplerShape(places=4, channels=5, tokens=TOKENS, width=WIDTH, inner=8, heads=2)
+    resampler = Resampler(shape).to(decoder.device)
+    maps = np.zeros((2, 4, 5), np.float32)
+    loss, _ = decoder.loss(resampler(torch.from_numpy(maps).to(decoder.device)), [SAID[:1], SAID[1:]])
+    loss.backward()
+    assert decoder.states_of(SAID[0]).device.type == "meta"
+    assert new_resampler(RECORD, maps, torch.zeros(3, WIDTH, device="meta")).mean.device.type == "meta"
+    for part in (resampler, decoder.updates):
+        assert {weight.grad.device.type for weight in part.parameters() if weight.grad is not None} == {"meta"}
 
 
 def test_training_goes_on_from_saved_updates(trained: TrainedDecoder) -> None:
