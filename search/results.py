@@ -154,7 +154,7 @@ class Citation(Struct, frozen=True, kw_only=True):
     path: str
     segment_id: int
     signal: Signal
-    start_seconds: float | None  # where the first word that is quoted is said or seen
+    start_seconds: float | None  # where the word that answers is said, or the quote is
     end_seconds: float | None
     quote: str
     support: float  # in [0, 1]: how likely it answers; of answers at 0.9 nine of ten do

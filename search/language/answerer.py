@@ -122,7 +122,7 @@ class Answerer:
         told = self._told_by_files(plan, hits)
         scored = [] if told is not None else self._weigh(plan, hits, details or {})
         for sentence in self._sentences(plan, hits, vectors, scored) if told is None else told:
-            citation = _cited(sentence, citations)
+            citation = _cited(plan, sentence, citations)
             texts.append(f"{sentence.words} [{citation.number}]")
             yield TextEvent(texts[-1])
         answer = " ".join(texts)
@@ -134,7 +134,7 @@ class Answerer:
                 answer=answer,
                 found=bool(citations),
                 citations=tuple(citations),
-                closest=() if citations or plan.only else _closest(scored),
+                closest=() if citations or plan.only else _closest(plan, scored),
                 hits=tuple(hits),
                 space=self._space,
                 model=self._model.name,
@@ -326,7 +326,7 @@ class Answerer:
         return None
 
 
-def _cited(sentence: Sentence, citations: list[Citation]) -> Citation:
+def _cited(plan: QuestionPlan, sentence: Sentence, citations: list[Citation]) -> Citation:
     """The citation of a sentence: a new one, or the one that already quotes the same words."""
     span, moment, quote = sentence.span, sentence.span.moment, sentence.span.words
     for citation in citations:
@@ -338,7 +338,7 @@ def _cited(sentence: Sentence, citations: list[Citation]) -> Citation:
         path=span.hit.asset.path,
         segment_id=moment.segment_id,
         signal=moment.signal,
-        start_seconds=moment.start_seconds if span.start_seconds is None else span.start_seconds,
+        start_seconds=span.answers_from(plan.expects, plan.question),
         end_seconds=moment.end_seconds if span.end_seconds is None else span.end_seconds,
         quote=quote,
         support=round(min(1.0, max(0.0, sentence.support)), 4),
@@ -350,12 +350,12 @@ def _cited(sentence: Sentence, citations: list[Citation]) -> Citation:
     return citation
 
 
-def _closest(scored: Sequence[ScoredSpan]) -> tuple[Citation, ...]:
+def _closest(plan: QuestionPlan, scored: Sequence[ScoredSpan]) -> tuple[Citation, ...]:
     """The lines that come closest to an answer, where there is none."""
     lines: list[Citation] = []
     for candidate in extractive_answers.likeliest(scored)[:MAX_CLOSEST]:
         if candidate.probability >= MAY_ANSWER:
-            _cited(Sentence(candidate.span.words, candidate.span, candidate.probability), lines)
+            _cited(plan, Sentence(candidate.span.words, candidate.span, candidate.probability), lines)
     return tuple(lines)
 
 

@@ -17,6 +17,7 @@ from search.language.lexical import content, overlap
 from search.language.question_planning import AnswerType
 from search.language.reading.reading_order import Box
 from search.language.reading.statements import statements
+from search.language.reading.value_types import ValueType, first_value
 from search.results import AssetView, Hit, Kind, Moment
 from search.signals import Signal
 
@@ -48,6 +49,7 @@ class Span(Struct, frozen=True, kw_only=True):
     box: Box | None = None  # of the words in the picture
     start_seconds: float | None = None  # of the words' first; None: as the moment
     end_seconds: float | None = None
+    word_starts: tuple[float, ...] = ()  # in seconds, of each of the words between spaces; () where not known
     lines: tuple[int, int] | None = None  # of a text file; None: as the moment
 
     @property
@@ -59,6 +61,15 @@ class Span(Struct, frozen=True, kw_only=True):
     def setting(self) -> str:
         """What the words are about besides themselves: their passage, the file's name and title."""
         return f"{self.context or self.words} {self.name} {self.hit.asset.title or ''}"
+
+    def answers_from(self, expects: ValueType | None, question: str) -> float | None:
+        """When the word is said that begins what `question` asks for, a value that it `expects`, in seconds.
+
+        The start of the words where any of them may answer, or their times are not known.
+        """
+        if expects is not None and self.word_starts:
+            return self.word_starts[first_value(expects, self.words.split(), question)]
+        return self.moment.start_seconds if self.start_seconds is None else self.start_seconds
 
 
 def spoken_spans(question: str, hits: Sequence[Hit], details: Mapping[int, bytes] | None = None) -> list[Span]:
@@ -88,6 +99,7 @@ def _statements(hit: Hit, moment: Moment, details: bytes | None) -> Iterator[Spa
             box=held.box,
             start_seconds=held.start_seconds,
             end_seconds=held.end_seconds,
+            word_starts=held.word_starts,
             lines=held.lines,
         )
 

@@ -7,6 +7,7 @@ question and no model.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     box: Box | None = None  # left, top, right, bottom in parts of the picture
     start_seconds: float | None = None
     end_seconds: float | None = None
+    word_starts: tuple[float, ...] = ()  # in seconds, of each of the words between spaces; () where not known
     lines: tuple[int, int] | None = None  # of a text file, first and last
 
 
@@ -84,15 +86,21 @@ def _written(unit: Unit, moment: Moment) -> Statement:
 
 
 def _said(moment: Moment, words: list[tuple[float, float, str]]) -> Iterator[Statement]:
-    """Sentences; each begins with its first word, where the words' times are known."""
+    """Sentences with when each of their words begins, where the words' times are known."""
     letters = _letters(words)
     at = 0
     for sentence in sentences(moment.text or ""):
-        length = sum(letter.isalnum() for letter in sentence)
-        timed = letters[at : at + length]
-        at += length
-        start, end = (timed[0][0], timed[-1][1]) if timed else (moment.start_seconds, moment.end_seconds)
-        yield Statement(words=sentence, reading=sentence, start_seconds=start, end_seconds=end)
+        counts = [sum(letter.isalnum() for letter in word) for word in sentence.split()]
+        timed = letters[at : at + sum(counts)]
+        at += sum(counts)
+        firsts = [min(before, len(timed) - 1) for before in accumulate(counts[:-1], initial=0)] if timed else []
+        yield Statement(
+            words=sentence,
+            reading=sentence,
+            start_seconds=timed[0][0] if timed else moment.start_seconds,
+            end_seconds=timed[-1][1] if timed else moment.end_seconds,
+            word_starts=tuple(timed[first][0] for first in firsts),
+        )
 
 
 def _letters(words: list[tuple[float, float, str]]) -> list[tuple[float, float]]:

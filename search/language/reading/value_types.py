@@ -8,6 +8,7 @@ and no source.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 
 from search.language.lexical import EMPTY, is_english, language, names, numbers, plain, tokens
@@ -166,6 +167,22 @@ _PLACE = re.compile(
     r"\b(?:in|on|at|under|behind|near|next|by|opposite|from|with|above|below|inside|outside|between|beside|left|right|upstairs"
     r"|downstairs|home|here|there|to|of|auf|an|bei|unter|hinter|neben|aus|dans|sur|sous|chez|en|sobre|bajo|detras)\b"
 )
+# Before a number, a month or a unit: what belongs to the same value.
+_BELONGS = re.compile(
+    rf"(?:the|an?|one|half|few|several|hundred|thousand|million|point|eine?|halbe|une?|demi-?|una|media|{_CURRENCY}"
+    r"|\d{1,2}\.|\w*(?:st|nd|rd|th))"
+)
+_JOINS = frozenset({"and", "of", "de"})
+_PREPOSITIONS = frozenset({"at", "until", "till", "from", "by", "before", "after", "um", "ab", "bis", "a"})
+_OF_NUMBERS = frozenset(ValueType) - {ValueType.PERSON, ValueType.PLACE, ValueType.REASON, ValueType.COLOUR}
+# Enough for a line to answer; but where it holds more than these, the answer begins with something else.
+_WEAK = {
+    ValueType.PERSON: frozenset({"i", "he", "she", "they", "we"}),
+    ValueType.PLACE: frozenset({"of"}),
+    ValueType.REASON: frozenset({"as", "for", "so", "to"}),
+    ValueType.WHEN: frozenset({"with", "both"}),
+    ValueType.DATE: frozenset({"with", "both"}),
+}
 
 
 _PHONE_DIGITS = 5
@@ -234,6 +251,43 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
         # Neither a time nor a date nor a price is the number of a flight.
         return bool(re.search(r"\d", _CLOCK.sub(" ", _DATED.sub(" ", _AMOUNT.sub(" ", _PRICED.sub(" ", text))))))
     return True
+
+
+def first_value(kind: ValueType, words: Sequence[str], question: str = "") -> int:
+    """Which of the words of a line, from 0, begins the first value of this kind; 0 where no value stands alone."""
+    weak = _WEAK.get(kind, frozenset())
+    strong = ["" if plain(word) in weak else word for word in words]
+    if kind is ValueType.PLACE:
+        strong[:1] = [""]  # its capital is no sign of a name
+    start = _first_run(kind, strong, question)
+    if start is None:
+        start = _first_run(kind, words, question) or 0
+    return _number_before(words, start) if kind in _OF_NUMBERS else start
+
+
+def _first_run(kind: ValueType, words: Sequence[str], question: str) -> int | None:
+    """Where the first run of words begins that holds a value by itself."""
+    for end in range(1, len(words) + 1):
+        if not holds(kind, " ".join(words[:end]), question):
+            continue
+        start = max(begin for begin in range(end) if holds(kind, " ".join(words[begin:end]), question))
+        # "Twelve" is a count until "francs" follows.
+        if end == len(words) or holds(kind, " ".join(words[start : end + 1]), question):
+            return start
+    return None
+
+
+def _number_before(words: Sequence[str], start: int) -> int:
+    """Where a value begins whose last word of a number, unit or month is at `start`: "two hundred and forty francs"."""
+    at = 0 if plain(words[start]) in _PREPOSITIONS else start
+    while at > 0:
+        word = plain(words[at - 1])
+        if numbers(word) or _BELONGS.fullmatch(word):
+            start = at - 1
+        elif word not in _JOINS:
+            break
+        at -= 1
+    return start
 
 
 def counted(question: str) -> frozenset[str]:

@@ -57,6 +57,17 @@ def test_lines_that_may_answer_are_told_as_what_comes_closest() -> None:
     assert [(line.number, line.quote) for line in answer.closest] == [(1, "Maria Keller cut the ribbon.")]
 
 
+def test_lines_that_come_closest_start_at_the_value_too() -> None:
+    said = "The ribbon was cut by Maria Keller."
+    words = [[3 + at, 4 + at, word] for at, word in enumerate(said.split())]
+    shipped = msgspec.json.decode(WEIGHTS.read_bytes(), type=ScoringWeights)
+    never = msgspec.structs.replace(shipped, confidence=msgspec.structs.replace(shipped.confidence, threshold=1.1))
+    details = {1: msgspec.json.encode({"words": words})}
+    plan = plan_question("Who cut the ribbon?")
+    (line,) = answerer(WordModel(), weights=never).answer(plan, [spoken(said)], {}, None, details).closest
+    assert (line.quote, line.start_seconds) == (said, 8.0)
+
+
 def test_no_hits_is_not_found() -> None:
     assert not ask("Where is the bridge?", []).found
 

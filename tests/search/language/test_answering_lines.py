@@ -85,6 +85,34 @@ def test_the_name_of_the_cat_is_quoted_from_the_word_on_which_its_sentence_begin
     assert citation.end_seconds == pytest.approx(7.9)
 
 
+@pytest.mark.parametrize(
+    ("question", "said", "first"),
+    [
+        ("How much do we pay the plumber?", "We pay the plumber two hundred and forty francs.", "two"),
+        ("When does the train to Bern leave?", "The train to Bern leaves from platform six at nine.", "at"),
+        ("On which day does the plumber come?", "The plumber said that he comes on Tuesday morning.", "Tuesday"),
+        ("Where is the spare key?", "Remember that the spare key is under the blue flower pot.", "under"),
+        ("Who has the drill?", "I have lent the drill to Sofia.", "Sofia."),
+        ("How many guests come to the party?", "To the party come fourteen guests.", "fourteen"),
+        ("What is the name of the cat?", "The cat is called Biscuit.", "The"),  # no kind of value: any words may answer
+    ],
+)
+def test_a_citation_starts_at_the_word_that_answers_and_quotes_its_sentence(
+    ask: Ask, question: str, said: str, first: str
+) -> None:
+    before = "Good morning."
+    words = f"{before} {said}"
+    (citation,) = ask(question, [spoken(words)], {1: timed(words)}).citations
+    assert citation.quote == said
+    assert citation.start_seconds == pytest.approx(3.0 + 0.5 * words.split().index(first))
+    assert citation.end_seconds == pytest.approx(3.0 + 0.5 * len(words.split()) - 0.1)
+
+
+def test_without_the_times_of_words_a_citation_starts_with_its_passage(ask: Ask) -> None:
+    (citation,) = ask("How much do we pay the plumber?", [spoken("We pay the plumber ninety francs.")]).citations
+    assert citation.start_seconds == 3.0
+
+
 def test_a_name_with_accents_or_a_german_genitive_is_the_name() -> None:
     assert missing(frozenset({"zürich"}), "Der Zug nach Zürich") == 0
     assert missing(frozenset({"sat"}), "Gym Sat 09:00 - 20:00") == 0

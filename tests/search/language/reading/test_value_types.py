@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from search.language.reading.value_types import ValueType, expected, holds
+from search.language.reading.value_types import ValueType, expected, first_value, holds
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,44 @@ def test_a_question_asks_for_a_kind_of_thing(question: str, kind: ValueType | No
 def test_a_line_without_such_a_thing_never_answers(kind: ValueType, holding: tuple[str, ...], lacking: str) -> None:
     assert all(holds(kind, words) for words in holding)
     assert not holds(kind, lacking)
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        (ValueType.PRICE, "The shop sells it for |two hundred and forty pounds."),
+        (ValueType.PRICE, "We paid |CHF 12.50 for it."),
+        (ValueType.TIME, "It leaves from platform six |at nine."),
+        (ValueType.TIME, "The concert begins later, at |quarter past eight."),
+        (ValueType.TIME, "We meet in front of it |at seven on Monday."),
+        (ValueType.DATE, "It has to be there by |the first of August."),
+        (ValueType.DATE, "The meeting with both of them is on |23. Juni 2027."),
+        (ValueType.WHEN, "The meeting with the bank is moved to |Wednesday."),
+        (ValueType.DURATION, "The cake bakes for |twenty-five minutes."),
+        (ValueType.DURATION, "Der Zug braucht |eine halbe Stunde."),
+        (ValueType.NUMBER, "There are |twelve of us."),
+        (ValueType.CODE, "The code of the garage is |0994."),
+        (ValueType.PERSON, "I have lent the drill to |Sofia Berger."),
+        (ValueType.PERSON, "|She repaired it."),
+        (ValueType.PLACE, "I put the key |under the blue pot."),
+        (ValueType.PLACE, "Remember that it is |under the blue pot."),
+        (ValueType.PLACE, "|Lugano."),
+        (ValueType.REASON, "We had to cancel it |because it rained."),
+        (ValueType.REASON, "They closed |for repairs."),
+        (ValueType.COLOUR, "The wall of the kitchen is |dark green."),
+        (ValueType.PHONE, "Her number is |+41 44 123 45 67."),
+        (ValueType.EMAIL, "Write to |anna@example.org."),
+        (ValueType.PRICE, "|Nothing of the kind is said."),
+    ],
+)
+def test_the_first_word_of_a_value_is_found(kind: ValueType, line: str) -> None:
+    before, rest = line.split("|")
+    assert first_value(kind, [*before.split(), *rest.split()]) == len(before.split())
+
+
+def test_what_follows_may_say_that_a_number_is_no_count() -> None:
+    words = ["It", "cost", "12", "francs", "and", "serves", "5", "guests."]
+    assert words[first_value(ValueType.COUNT, words, "How many guests does it serve?")] == "5"
 
 
 def test_what_the_question_says_itself_is_no_answer() -> None:
