@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--photos", type=int, default=500)
     parser.add_argument("--among", type=int, default=100)
     parser.add_argument("--colours", type=int, default=250, help="photos whose things' colours are asked for")
-    parser.add_argument("--describe", type=int, default=12)
+    parser.add_argument("--describe", type=int, default=12, help="photos that are printed: file, written, true caption")
     parser.add_argument("--ablate", action="store_true")
     options = parser.parse_args(arguments)
     settings = Settings.load(home=options.home)
@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             soft = np.roll(soft, 1, axis=0)
         likely = [[said.words for said in texts] for texts in model.captions(soft[: options.describe])]
         for said, photo in zip(choose(likely), photos, strict=False):
-            print(f"| {said} | {photo['captions'][0]} |", flush=True)
+            print(f"| {Path(photo['file']).name} | {said} | {photo['captions'][0]} |", flush=True)
         began = time.process_time()
         scores = captions(model, soft, choose, [described["captions"] for described in photos])
         scores["CPU seconds a photo"] = round((time.process_time() - began) / len(photos), 3)
