@@ -3,11 +3,12 @@
     python -m training.multimodal --data ../data --work work --output adapter.safetensors
     python -m training.multimodal --encoder ViT-B-32:laion2b_s34b_b79k --model ORG/NAME ...
 
-LLaVA's stages (arXiv 2304.08485): captions first, and from `--instruct-from` on also questions made by rule. Unlike
-there, the low-rank updates are trained from the first step: a resampler alone has to talk a frozen small model into
-captions, which took ten times the steps. Soft tokens enter before layer `--layer`; what the frozen layers below make of
-a text is the same for every picture, so it is computed once and kept, and half of the model needs no gradient.
-Captions of a photo share its soft tokens: they stand in one row, and can't see each other.
+LLaVA's stages (arXiv 2304.08485): captions first, and from `--instruct-from` on also questions made by rule. With
+`--align-steps` the first of these steps train the resampler alone, as there, and the language model stays as it is;
+without it, as for the adapter that ships, the low-rank updates are trained from the first step. Soft tokens enter
+before layer `--layer`; what the frozen layers below make of a text is the same for every picture, so it is computed
+once and kept, and half of the model needs no gradient. Captions of a photo share its soft tokens: they stand in one
+row, and can't see each other.
 
 Resumable: every `--save-every` steps the state is kept in the work folder, and the same command goes on from there. The
 learning rate is constant until `--decay-from` and falls to nothing at `--steps`.
@@ -81,6 +82,7 @@ class Training:
             betas=(0.9, 0.98),
         )
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
+        self._begin = (options.align_steps, 0)  # the step at which each group does
         self.step = 0
         self._state = options.work / "state.pt"
         if self._state.is_file():
@@ -94,7 +96,7 @@ class Training:
                 break
             lessons = [self._lessons[number] for number in numbers]
             # Lessons of like length stand together: some batches hold labels and questions alone.
-            if self.step < options.instruct_from and not any(lesson.captions for lesson in lessons):
+            if not self._instructs and not any(lesson.captions for lesson in lessons):
                 continue
             loss = self._learn(lessons)
             smooth, share = 0.97 * smooth + 0.03 * loss, 0.97 * share + 0.03
@@ -107,15 +109,22 @@ class Training:
                 print(f"step {self.step}: {self.validate(validation):.4f} on validation photos", flush=True)
         self.save()
 
+    @property
+    def _instructs(self) -> bool:
+        """Are there questions in this step?"""
+        return self.step >= max(self._options.instruct_from, self._options.align_steps)
+
     def _learn(self, lessons: Sequence[Lesson]) -> float:
         options = self._options
         self.resampler.train()
-        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+        for group, rate, begin in zip(self._optimizer.param_groups, self._rates, self._begin, strict=True):
             left = (options.steps - self.step) / max(1, options.steps - options.decay_from)
-            group["lr"] = rate * min(1, (self.step + 1) / _WARMED_UP, left)
-        instructed = self.step >= options.instruct_from
+            group["lr"] = rate * min(1, (self.step - begin + 1) / _WARMED_UP, left)
+            # Without gradients a group is left out of the step.
+            for parameter in group["params"]:
+                parameter.requires_grad_(self.step >= begin)
         said = [
-            draw(lesson, self.record.caption, self.record.question, options.captions, instructed, self._random)
+            draw(lesson, self.record.caption, self.record.question, options.captions, self._instructs, self._random)
             for lesson in lessons
         ]
         kept = [number for number, targets in enumerate(said) if targets]
@@ -181,7 +190,10 @@ class Training:
 
 def record_of(options: argparse.Namespace, encoder: MapEncoder) -> AdapterRecord:
     """What the adapter is for, and how it came to be."""
-    told = ("encoder", "model", "layer", "rank", "tokens", "batch", "captions", "rate", "steps", "decay_from")
+    told = (
+        "encoder", "model", "layer", "rank", "tokens", "batch", "captions", "rate", "steps", "align_steps",
+        "instruct_from", "decay_from",
+    )  # fmt: skip
     command = " ".join(f"--{name.replace('_', '-')} {getattr(options, name)}" for name in told)
     return AdapterRecord(
         encoder=encoder.identity,
@@ -214,6 +226,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--captions", type=int, default=3, help="of a photo at a time")
     parser.add_argument("--rate", type=float, default=7e-4)
     parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--align-steps", type=int, default=0, help="first steps, in which only the resampler learns")
     parser.add_argument("--instruct-from", type=int, default=1200, help="step at which questions begin")
     parser.add_argument("--decay-from", type=int, default=1400)
     parser.add_argument("--save-every", type=int, default=50)

@@ -25,6 +25,7 @@ from search.spaces.starter import IMAGE_INPUT
 from search.spaces.weights import EFFICIENTNET, IMAGE, shipped
 
 STARTER = "starter"
+_PLACES = ("hf-hub:", "local-dir:")  # names of models that bring their weights along
 _NETWORK = "network."
 _TOGETHER = 4  # pictures; larger batches fall out of a processor's cache
 
@@ -102,10 +103,13 @@ class ClipMaps:
 
 
 def open_map_encoder(name: str, settings: Settings) -> MapEncoder:
-    """`starter`, or an open_clip model as `MODEL` or `MODEL:PRETRAINED`. Raises SpaceError."""
+    """`starter`, or an open_clip model as `MODEL:PRETRAINED`, `hf-hub:ORG/NAME` or `local-dir:FOLDER`.
+
+    Raises SpaceError.
+    """
     if name == STARTER:
         return StarterMaps(settings)
-    model, _, pretrained = name.partition(":") if not name.startswith("hf-hub:") else (name, "", "")
+    model, _, pretrained = (name, "", "") if name.startswith(_PLACES) else name.partition(":")
     return ClipMaps(ClipSpecification(model=model, pretrained=pretrained), settings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import warnings
 from collections.abc import Sequence
@@ -18,6 +19,11 @@ SMALL: dict[str, Any] = {
     "intermediate_size": 16,
     "num_hidden_layers": 1,
     "num_attention_heads": 2,
+}
+OPEN_CLIP: dict[str, Any] = {
+    "embed_dim": 64,
+    "vision_cfg": {"image_size": 96, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
 }
 TEMPLATE = (
     "{% for m in messages %}<|im_start|> {{ m.role }} {% if m.content is string %}{{ m.content }}{% else %}"
@@ -97,6 +103,40 @@ def save_clip(folder: Path) -> Path:
     CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)).save_pretrained(folder)
     pictures = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     CLIPProcessor(pictures, words).save_pretrained(folder)
+    return folder
+
+
+def imported_open_clip() -> Any:
+    """open_clip, once search.spaces has made it importable."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module("search.spaces.clip")
+        return importlib.import_module("open_clip")
+
+
+def save_open_clip(folder: Path) -> Path:
+    """A folder as the hub has them: configuration and safetensors."""
+    from safetensors.torch import save_file
+
+    open_clip = imported_open_clip()
+    folder.mkdir(exist_ok=True)
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": OPEN_CLIP, "preprocess_cfg": {}}))
+    _seeded()
+    model = open_clip.CLIP(OPEN_CLIP["embed_dim"], OPEN_CLIP["vision_cfg"], OPEN_CLIP["text_cfg"])
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+def save_llama(folder: Path) -> Path:
+    """A causal language model that knows WORDS."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    _seeded()
+    words = tokenizer()
+    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    config = LlamaConfig(**SMALL | ends | {"vocab_size": len(words), "num_hidden_layers": 3})
+    LlamaForCausalLM(config).save_pretrained(folder)
+    words.save_pretrained(folder)
     return folder
 
 

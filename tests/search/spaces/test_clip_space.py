@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from support.tiny_models import OPEN_CLIP, imported_open_clip, save_open_clip
 
 from search.errors import SpaceError
 from search.settings import Settings
@@ -21,37 +19,12 @@ from search.spaces.inputs import fit
 from search.spaces.space import Space, unit_rows
 from search.spaces.specification import ClipSpecification
 
-TINY = {
-    "embed_dim": 64,
-    "vision_cfg": {"image_size": 96, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
-}
-
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-
-
-def imported_open_clip() -> Any:
-    """open_clip, once search.spaces has made it importable."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        importlib.import_module("search.spaces.clip")
-        return importlib.import_module("open_clip")
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the hub has them: configuration and safetensors."""
-    import torch
-    from safetensors.torch import save_file
-
-    open_clip = imported_open_clip()
-
-    folder = tmp_path_factory.mktemp("tiny-clip")
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY, "preprocess_cfg": {}}))
-    torch.manual_seed(1)
-    model = open_clip.CLIP(TINY["embed_dim"], TINY["vision_cfg"], TINY["text_cfg"])
-    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
-    return folder
+    return save_open_clip(tmp_path_factory.mktemp("tiny-clip"))
 
 
 @pytest.fixture
@@ -152,7 +125,7 @@ def test_a_checkpoint_of_a_known_architecture_can_be_a_path(
     checkpoint: Path, settings: Settings, tmp_path: Path
 ) -> None:
     open_clip = imported_open_clip()
-    (tmp_path / "Tiny-Test-16.json").write_text(json.dumps(TINY))
+    (tmp_path / "Tiny-Test-16.json").write_text(json.dumps(OPEN_CLIP))
     open_clip.add_model_config(tmp_path / "Tiny-Test-16.json")
     path = str(checkpoint / "open_clip_model.safetensors")
     complete = registry.complete(ClipSpecification(model="Tiny-Test-16", pretrained=path), settings)
