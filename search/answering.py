@@ -73,7 +73,7 @@ class QuestionAnswerer:
         turns: Conversation,
         assets: Sequence[str] | None,
     ) -> Iterator[Event]:
-        plan = plan_question(question, turns)
+        plan = msgspec.structs.replace(plan_question(question, turns), given=assets is not None)
         with tracing.span("find sources") as span:
             if plan.counts_all and assets is None:
                 plan, hits = self._counted(active, plan, _narrowed(filters, plan))

@@ -16,8 +16,9 @@ from indexer.previews.sound_files import LibrarySounds
 from indexer.sources.places import Places
 from search.engine import SearchEngine
 from search.language import backends
-from search.language.looking import sense_asked
+from search.language.question_planning import plan_question
 from search.settings import Settings
+from search.signals import Sense
 
 
 @click.command(short_help="Answer a question from the library, with citations.")
@@ -37,7 +38,7 @@ def ask(question: str, limit: int, as_json: bool, **given: Any) -> None:
     )
     try:
         refuse_empty_library(engine.database)
-        if settings.vision and sense_asked(question):
+        if settings.vision and plan_question(question).look(tuple(Sense)):
             backends.prepare(settings)  # says so where it takes time, and is done while indexing, as a rule
         answer = engine.ask(question, filters_of(given), limit)
     finally:

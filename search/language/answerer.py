@@ -14,21 +14,22 @@ import numpy as np
 from msgspec import Struct
 
 from search.language import embedded_model, evidence, extractive_answers, prompts
-from search.language.citations import EmbedTexts, Grounding, gives_orders, told_by_words, without_marks
+from search.language.citations import EmbedTexts, Grounding, told_by_words, without_marks
 from search.language.conversation import Conversation
 from search.language.evidence import Origin, Span
 from search.language.extractive_answers import Sentence
-from search.language.lexical import sentences
+from search.language.lexical import gives_orders, sentences
 from search.language.llm import LanguageModel, Limits, Piece, Prompt
-from search.language.looking import Looker, sense_asked
+from search.language.looking import Looker
 from search.language.picture_captions import PictureReader
 from search.language.prompt_pictures import PromptPicture, PromptPictures
 from search.language.question_planning import AnswerType, QuestionPlan
 from search.language.reading.value_types import ValueType
 from search.language.span_scoring import ScoredSpan, SpanScorer
-from search.results import Answer, Citation, Hit
+from search.multimodal.look_questions import Look, LookKind
+from search.results import Answer, Citation, Hit, Kind
 from search.runtime import tracing
-from search.signals import Sense
+from search.signals import Sense, Signal
 
 MIN_RELEVANCE = 0.5  # of a hit whose file facts are told
 FAINTLY_SEEN = 0.06  # of a picture that is counted, and shown to a larger model
@@ -45,7 +46,13 @@ FAINTEST = 0.2  # share of the threshold that a span needs to be shown to a larg
 MAX_SOURCES = 8  # in the prompt of a larger model
 MAX_ANSWER_TOKENS = 200
 
-_NEVER_SEEN = frozenset(ValueType) - {ValueType.PERSON, ValueType.PLACE, ValueType.COLOUR}
+_OF_WORDS = frozenset(
+    {AnswerType.SPOKEN, AnswerType.WRITTEN, AnswerType.MOMENT}
+    | {want for want in AnswerType if want.is_fact and want is not AnswerType.PLACE}
+)
+_SENSES = frozenset({Sense.SEEN, Sense.HEARD})
+_SEEN = frozenset({None, ValueType.PERSON, ValueType.PLACE, ValueType.COLOUR})  # kinds of things that pictures show
+_LOOKED_FOR = _SEEN | {ValueType.COUNT, ValueType.WHEN}  # and that a look at one may tell
 
 
 class SourcesEvent(Struct, frozen=True, tag="sources"):
@@ -186,31 +193,45 @@ class Answerer:
         if begun := extractive_answers.from_reading(plan, hits):
             return begun
         said = extractive_answers.from_words(plan, scored, self._scorer.threshold)
-        if plan.only:
-            return self._sights(plan, hits, vectors) or said
-        return said or self._sights(plan, hits, vectors)
+        look = plan.look({sense for sense in _SENSES if any(evidence.looked_at(hit, sense) for hit in hits)})
+        if plan.only or (look and look.kind is LookKind.WHOLE):
+            return self._perceived(plan, look, hits, vectors) or said
+        return said or self._perceived(plan, look, hits, vectors)
 
-    def _sights(self, plan: QuestionPlan, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]) -> list[Sentence]:
-        """Pictures and sounds that match. Not for questions about words: those a picture can't answer."""
-        sense = sense_asked(plan.question)
-        looker = self._looker if sense else None
-        of_words = plan.want in (AnswerType.SPOKEN, AnswerType.WRITTEN, AnswerType.MOMENT) or plan.want.is_fact
-        if of_words or (plan.expects in _NEVER_SEEN and not looker):
+    def _perceived(
+        self, plan: QuestionPlan, look: Look | None, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]
+    ) -> list[Sentence]:
+        """What pictures or sounds tell, or which match. Not for questions about words: those they can't answer."""
+        looker = self._looker if look else None
+        of_words = plan.want in _OF_WORDS and not (look and look.thing)  # "what colour is the sign?" is not
+        if of_words or (plan.want.is_fact and not looker) or plan.expects not in (_LOOKED_FOR if looker else _SEEN):
             return []
-        asked = looker or plan.want in (AnswerType.SEEN, AnswerType.HEARD)
-        least = POSSIBLY_SEEN if asked else SURELY_SEEN
-        senses = {signal.sense for signal in plan.only} or ({sense} if sense else {Sense.SEEN, Sense.HEARD})
-        seen = [hit for hit in hits if hit.relevance >= least and hit.moments and hit.moments[0].signal.sense in senses]
-        shown = extractive_answers.sure_or_near(seen)[: extractive_answers.MAX_SENTENCES]
-        if looker:
+        least = POSSIBLY_SEEN if looker or plan.want in (AnswerType.SEEN, AnswerType.HEARD) else SURELY_SEEN
+        if look:
+            whole = look.kind is LookKind.WHOLE
+            possible = [evidence.looked_at(hit, look.sense) for hit in hits if not (whole and _told_in_words(hit))]
+        else:
+            senses = {signal.sense for signal in plan.only} or _SENSES
+            possible = [evidence.perceived(hit, senses) for hit in hits]
+        likely = sorted((hit for hit in possible if hit and hit.relevance >= least), key=lambda hit: -hit.relevance)
+        shown = extractive_answers.sure_or_near(likely)[: extractive_answers.MAX_SENTENCES]
+        if look and looker:
             with tracing.span("look or listen", items=len(shown)):
-                looked = looker.impressions(plan.question, shown)
+                looked = self._looked(looker, look, shown)
             if any(looked):
-                return extractive_answers.from_looks(list(zip(shown, looked, strict=True)))
+                return extractive_answers.from_looks(list(zip(shown, looked, strict=True)), look)
+            if plan.given:
+                return []  # that it may be there is no news to who points at it
         # What a picture shows besides is no answer to what a look at it could not tell.
         seeming = [""] * len(shown) if looker else self._impressions(shown, vectors)
-        described = list(zip(shown, seeming, strict=True))
-        return extractive_answers.from_sights(described, sense is not None)
+        return extractive_answers.from_sights(list(zip(shown, seeming, strict=True)), look is not None)
+
+    def _looked(self, looker: Looker, look: Look, hits: Sequence[Hit]) -> list[str]:
+        """What a look seems to tell about each hit. What it shows as a whole may be known from indexing."""
+        if look.kind is not LookKind.WHOLE:
+            return looker.impressions(look, hits)
+        known = [_in_a_sentence(hit.asset.caption or "") for hit in hits]
+        return known if any(known) else looker.impressions(look, hits)
 
     def _impressions(self, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]) -> list[str]:
         """What each hit's picture seems to show; "" where the model can't tell."""
@@ -275,7 +296,8 @@ class Answerer:
                 spans += [
                     Span(hit=hit, moment=hit.moments[0], origin=Origin.FILE, words=fact) for fact in evidence.facts(hit)
                 ]
-        seen = [hit for hit in hits if hit.relevance >= MIN_RELEVANCE and _sight(hit)]
+        possible = (evidence.perceived(hit, _SENSES) for hit in hits)
+        seen = [hit for hit in possible if hit and hit.relevance >= MIN_RELEVANCE]
         for hit, impression in zip(seen, self._impressions(seen, vectors), strict=True):
             if impression:
                 spans.append(Span(hit=hit, moment=hit.moments[0], origin=Origin.PICTURE, words=impression))
@@ -363,5 +385,7 @@ def _in_a_sentence(caption: str) -> str:
     return caption[:1].lower() + caption[1:].rstrip(". ")
 
 
-def _sight(hit: Hit) -> bool:
-    return bool(hit.moments) and not hit.moments[0].signal.holds_words
+def _told_in_words(hit: Hit) -> bool:
+    """Whether its words say what it is: of a document, and of a recording in which somebody speaks."""
+    spoken = any(moment.signal is Signal.SPEECH for moment in hit.moments)
+    return hit.asset.kind is Kind.DOCUMENT or (hit.asset.kind is Kind.AUDIO and spoken)

@@ -30,13 +30,6 @@ MIN_COVERAGE = 0.5
 # Words with which a model names its source; no source says them about itself.
 _TELLING = content("speaker reader narrator recording audio video photo picture transcript passage source shows states")
 _MARK = re.compile(r"\s*[\[(](?:source\s*)?\d{1,3}(?:\s*,\s*\d{1,3})*[\])]", re.IGNORECASE)
-_ORDERS = re.compile(
-    r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:above|previous|prior|instructions?|rules|sources?|everything)\b"
-    r"|\b(?:system prompt|you are now|as an ai|new instructions?)\b"
-    r"|\byou (?:must|shall|should|will|have to) (?:now )?(?:answer|say|respond|reply|write|output|print)\b"
-    r"|\b(?:respond|reply|answer|output|print|write|say)\s+(?:only\s+)?(?:with\b|exactly\b|[\"'“‘:])",
-    re.IGNORECASE,
-)
 
 
 class GroundingWeights(Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,11 +127,6 @@ def literally_allows(sentence: str, span: Span, question: str) -> bool:
 def told_by_words(text: str) -> frozenset[str]:
     """What can't be seen in a picture unless it is written there: names, and numbers of more than one digit."""
     return frozenset(tokens(" ".join(names(text)))) | {number for number in numbers(text) if len(number) > 1}
-
-
-def gives_orders(text: str) -> bool:
-    """Does it read like orders to a language model? Such words may be found and shown, but support nothing."""
-    return bool(_ORDERS.search(text))
 
 
 def without_marks(sentence: str) -> str:

@@ -6,20 +6,21 @@ description of a picture. Knows hits; knows no model and no prompt.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import PurePosixPath
 
+import msgspec
 from msgspec import Struct
 
-from search.language.lexical import content, overlap
+from search.language.lexical import content, gives_orders, overlap
 from search.language.question_planning import AnswerType
 from search.language.reading.reading_order import Box
 from search.language.reading.statements import statements
 from search.language.reading.value_types import ValueType, first_value
 from search.results import AssetView, Hit, Kind, Moment
-from search.signals import Signal
+from search.signals import Sense, Signal
 
 _MADE = {Kind.IMAGE: "taken", Kind.VIDEO: "recorded", Kind.AUDIO: "recorded", Kind.DOCUMENT: "written"}
 MAX_PASSAGES = 12  # read for one question, of the best hits
@@ -72,16 +73,46 @@ class Span(Struct, frozen=True, kw_only=True):
         return self.moment.start_seconds if self.start_seconds is None else self.start_seconds
 
 
+def perceived(hit: Hit, senses: Collection[Sense]) -> Hit | None:
+    """The hit by its best moment of these senses, with that one's relevance; None where it has none."""
+    best = next((moment for moment in hit.moments if moment.signal.sense in senses), None)
+    return None if best is None else _by(hit, best)
+
+
+def looked_at(hit: Hit, sense: Sense) -> Hit | None:
+    """The same for a question that the picture or sound itself is to answer, however the hit was found.
+
+    A photo's words stand in it, as those seen in a frame or on a page do.
+    """
+    seen = perceived(hit, {sense})
+    if sense is not Sense.SEEN or hit.asset.kind is Kind.AUDIO:
+        return seen
+    if seen is None:
+        pictured = hit.asset.kind is not Kind.DOCUMENT or bool(hit.asset.pages)
+        words = next((moment for moment in hit.moments if pictured and moment.signal is Signal.TEXT), None)
+        return None if words is None else _by(hit, words)
+    return msgspec.structs.replace(seen, relevance=hit.relevance) if hit.asset.kind is Kind.IMAGE else seen
+
+
+def _by(hit: Hit, moment: Moment) -> Hit:
+    if moment is hit.moments[0]:
+        return hit
+    others = (other for other in hit.moments if other is not moment)
+    return msgspec.structs.replace(hit, relevance=moment.relevance, moments=(moment, *others))
+
+
 def spoken_spans(question: str, hits: Sequence[Hit], details: Mapping[int, bytes] | None = None) -> list[Span]:
     """What is said or written in the hits, statement by statement. `details`: of segments, by their id.
 
-    Long passages are cut by what they share with the question, not by position.
+    Long passages are cut by what they share with the question, not by position. Statements that give orders to a
+    model are left out: they answer nobody.
     """
     wanted = content(question)
     spans: list[Span] = []
     passages = [(hit, moment) for hit in hits for moment in hit.moments if moment.text and moment.signal.holds_words]
     for hit, moment in passages[:MAX_PASSAGES]:
-        spans += _best(wanted, list(_statements(hit, moment, (details or {}).get(moment.segment_id))))
+        held = _statements(hit, moment, (details or {}).get(moment.segment_id))
+        spans += _best(wanted, [span for span in held if not gives_orders(span.words)])
     return spans[:MAX_SPANS]
 
 
@@ -115,7 +146,7 @@ def _best(wanted: frozenset[str], spans: list[Span]) -> list[Span]:
 def fact_span(want: AnswerType, hit: Hit) -> Span | None:
     """What the file says about itself, where it says it."""
     statement = _fact(want, hit.asset)
-    if statement is None or not hit.moments:
+    if statement is None or gives_orders(statement) or not hit.moments:
         return None
     return Span(hit=hit, moment=hit.moments[0], origin=Origin.FILE, words=statement)
 
@@ -123,7 +154,8 @@ def fact_span(want: AnswerType, hit: Hit) -> Span | None:
 def facts(hit: Hit) -> list[str]:
     """Everything that the file says about itself."""
     wants = (AnswerType.TAKEN, AnswerType.DURATION, AnswerType.SIZE, AnswerType.CAMERA, AnswerType.PLACE)
-    return [statement for want in wants if (statement := _fact(want, hit.asset))]
+    told = (_fact(want, hit.asset) for want in wants)
+    return [statement for statement in told if statement and not gives_orders(statement)]
 
 
 def _fact(want: AnswerType, asset: AssetView) -> str | None:

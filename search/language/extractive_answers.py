@@ -12,6 +12,7 @@ from search.language.evidence import Origin, Span
 from search.language.lexical import content, overlap
 from search.language.question_planning import AnswerType, QuestionPlan, sought
 from search.language.span_scoring import ScoredSpan
+from search.multimodal.look_questions import Look, LookKind
 from search.results import Hit, Kind, Moment
 from search.signals import Sense, Signal
 
@@ -148,14 +149,18 @@ def from_picture(words: str, hit: Hit, moment: Moment) -> Sentence:
     return Sentence(f"{words.rstrip('. ')}, as {span.name}{_place(span)} seems to show.", span, hit.relevance)
 
 
-def from_looks(looks: Sequence[tuple[Hit, str]]) -> list[Sentence]:
+def from_looks(looks: Sequence[tuple[Hit, str]], look: Look) -> list[Sentence]:
     """What a look at a picture, or listening to a sound, seems to answer; those that say nothing are left out."""
+    heard = look.sense is Sense.HEARD
+    way = "Listening to" if heard else "Looking at"
+    seems = "the answer seems to be"
+    if look.kind is LookKind.WHOLE:
+        seems = "it sounds like" if heard else "it seems to show"
     sentences = []
     for hit, words in looks[:MAX_SENTENCES]:
         if words:
             (span,) = _seen([hit])
-            way = "Listening to" if span.moment.signal.sense is Sense.HEARD else "Looking at"
-            told = f"{way} {span.name}{_place(span)}, the answer seems to be: {words}."
+            told = f"{way} {span.name}{_place(span)}, {seems}: {words}."
             sentences.append(Sentence(told, span, hit.relevance))
     return sentences
 

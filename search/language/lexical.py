@@ -46,6 +46,13 @@ _TENS = {
 }
 _SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
 _ENDINGS = ("ations", "ation", "ingly", "ings", "edly", "ing", "ied", "ies", "ers", "est", "ely", "ed", "es", "er")
+_ORDERS = re.compile(
+    r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:above|previous|prior|instructions?|rules|sources?|everything)\b"
+    r"|\b(?:system prompt|you are now|as an ai|new instructions?)\b"
+    r"|\byou (?:must|shall|should|will|have to) (?:now )?(?:answer|say|respond|reply|write|output|print)\b"
+    r"|\b(?:respond|reply|answer|output|print|write|say)\s+(?:only\s+)?(?:with\b|exactly\b|[\"'“‘:])",
+    re.IGNORECASE,
+)
 _ABBREVIATIONS = _set("mr mrs ms dr st vs etc i.e e.g no prof sr jr approx fr str tel nr")
 
 
@@ -209,6 +216,11 @@ def is_question(text: str) -> bool:
     return text.rstrip(" \"'”’»)").endswith(("?", "？"))
 
 
+def gives_orders(text: str) -> bool:
+    """Does it read like orders to a language model? Such words may be found and shown, but support nothing."""
+    return bool(_ORDERS.search(text))
+
+
 def negated(text: str) -> bool:
     """Does it deny something?"""
     return bool(re.search(r"\b(?:not|never|no|none|nobody|nothing|without|cannot|\w+n['’]t)\b", text.lower()))
@@ -216,18 +228,22 @@ def negated(text: str) -> bool:
 
 # English first: of languages with equally many words the first counts.
 _FUNCTION_WORDS = {
-    "en": _set("the is what who where when why how many much of does did do an and at in to on for my i we"),
+    "en": _set(
+        "the is what who where when why how many much of does did do an and at in to on for my i we a you can are "
+        "there this that it with"
+    ),
     "de": _set(
         "der die das und ist wie was wer wo wann warum ein eine im am bei von zu mit hat wird viel muss ich wir "
-        "welche welcher welches welchem welchen woher wohin kommt heisst zum zur fur den dem nach"
+        "welche welcher welches welchem welchen woher wohin kommt heisst zum zur fur den dem nach einen einem einer "
+        "diese dieser dieses diesem diesen er sie auf sind kann"
     ),
     "fr": _set(
         "le la les l et est que qui ou quand pourquoi combien un une du de des au chez dans quel quelle a s il comment "
-        "mon ma pour sur"
+        "mon ma pour sur ce cet cette ces"
     ),
     "es": _set(
         "el la los las y es que quien quienes donde cuando por cuanto cuanta cuantos cuantas cual un una del de al en "
-        "se a mi como para con"
+        "se a mi como para con este esta estos estas"
     ),
 }
 _GERMAN_ARTICLES = _set(
@@ -242,9 +258,16 @@ _GERMAN_BARE_NOUNS = _set("uhr euro franken geld nacht tag tage stunden minuten 
 
 def language(text: str) -> str:
     """`en`, `de`, `fr` or `es`, by its function words; what has none of any language counts as English."""
+    if "¿" in text:
+        return "es"
+    # French turns verbs around: "entend-on", "porte-t-il". Its "on" is not the English one, and "hands-on" no verb; nor
+    # is its "à" the English "a".
+    french = r"-(?:t-)?(?:ils?|elles?|je|tu|nous|vous|ce)\b|(?:-t|(?<=[aeo][iu]t)|(?<=end))-on\b|\bà\b"
+    text, marks = re.subn(french, " ", text, flags=re.IGNORECASE)
     # French leaves letters out before an apostrophe: "d'ou", "s'appelle".
     words = [part for word in tokens(text) for part in (re.sub(r"^([cdjlmnst]|qu)['’]", "le ", word).split())]
     counts = {name: sum(word in known for word in words) for name, known in _FUNCTION_WORDS.items()}
+    counts["fr"] += marks
     return max(counts, key=lambda name: counts[name])
 
 

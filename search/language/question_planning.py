@@ -7,6 +7,7 @@ retriever finds statements better by statements than by questions.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from enum import StrEnum
 
 from msgspec import Struct
@@ -15,8 +16,9 @@ from search.language.conversation import Conversation
 from search.language.lexical import EMPTY, content, tokens
 from search.language.reading.glosses import in_english
 from search.language.reading.value_types import ValueType, expected
+from search.multimodal.look_questions import Look, look_for
 from search.results import Kind
-from search.signals import Signal
+from search.signals import Sense, Signal
 
 MAX_FILES = 8  # named in one question
 FEW, MANY = 8, 200  # hits wanted for an answer, and for a count
@@ -58,6 +60,12 @@ class QuestionPlan(Struct, frozen=True, kw_only=True):
     only: tuple[Signal, ...] = ()  # a sound is asked for, or a photo: look among these alone
     expects: ValueType | None = None  # what words must hold to answer
     total: int | None = None  # files there are of what is counted, where that was asked of the catalogue
+    given: bool = False  # nothing was searched for: the caller points at the sources
+
+    def look(self, perceivable: Collection[Sense]) -> Look | None:
+        """What a look at the sources, or listening, may tell of it. `perceivable`: by which senses they can be."""
+        wanted = {signal.sense for signal in self.only} or set(Sense)
+        return look_for(in_english(self.question), wanted & set(perceivable) if self.given or self.files else ())
 
     def asks_all_of(self, path: str) -> bool:
         """Does it ask what this file says, and for nothing in particular?"""
@@ -122,7 +130,9 @@ _RULES: tuple[tuple[AnswerType, str], ...] = (
     (
         AnswerType.SPOKEN,
         rf"\b{_SAYING}\b"
-        r"| \b(?:explain\w*|describe\w*|according\ to|speech|speaker|reader|narrator|lecture|interview)\b",
+        r"| \b(?:explain\w*|according\ to|speech|speaker|reader|narrator|lecture|interview)\b"
+        # But "describe it" asks for anything that is known of it.
+        r"| (?<!^)(?<!please\ )(?<!you\ )\bdescribe\w*",
     ),
     (
         AnswerType.SEEN,
@@ -145,7 +155,7 @@ _KINDS = (
 )
 # Phrases that talk about the library or the asking, not about what is sought.
 _FRAME = re.compile(
-    rf"""^(?:please\s+)?(?:can\ you\ |could\ you\ )?(?:(?:tell|show|find)(?:\ me)?\ )?
+    rf"""^(?:please\s+)?(?:can\ you\ |could\ you\ )?(?:(?:tell|show|find|describe)(?:\ me)?\ )?
     (?:(?:is|are|was|were)\ there\ (?:an?y?\ )? | do\ (?:i|we|you)\ have\ (?:an?y?\ )?
       | how\ many\ | which\ | what\ | who\ | whom\ | whose\ | where\ | when\ | why\ | how\ )?
     (?:in\ (?:the|this|which)\ {_MEDIA}\ )?

@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 
 from search.arrays import Float32Array, Float64Array
-from search.language.citations import EmbedTexts, gives_orders
+from search.language.citations import EmbedTexts
 from search.language.evidence import Span
 from search.language.lexical import content, is_english, is_question, names, numbers, overlap, stem, tokens
 from search.language.reading.glosses import in_english
@@ -94,10 +94,7 @@ class SpanScorer:
         return self._weights.confidence.threshold
 
     def weigh(self, question: str, spans: Sequence[Span], expects: ValueType | None = None) -> list[ScoredSpan]:
-        """The spans that can answer, best first. Those that give orders to a model are left out: they answer nobody.
-
-        `expects`: what a span must hold.
-        """
+        """The spans that can answer, best first. `expects`: what a span must hold."""
         chosen, features = self.candidates(question, spans, expects)
         if not chosen:
             return []
@@ -155,11 +152,11 @@ def _read_as(span: Span) -> str:
 
 
 def may_answer(question: str, span: Span, expects: ValueType | None) -> bool:
-    """Does it hold the kind of thing that is asked for, tell not just its opposite, and neither ask nor give orders?"""
+    """Does it hold the kind of thing that is asked for, tell not just its opposite, and not ask itself?"""
     words = span.reading or span.words
     if expects is not None and is_question(span.words):
         return False
-    return holds(expects, words, question) and not tells_the_other(question, words) and not gives_orders(span.words)
+    return holds(expects, words, question) and not tells_the_other(question, words)
 
 
 def confidences(scores: Float64Array, words: Sequence[str], weights: ConfidenceWeights) -> Float64Array:

@@ -7,8 +7,6 @@ numbers; knows no model.
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from search.arrays import Float32Array, FloatArray
@@ -20,18 +18,6 @@ LEAST_SURE = 0.5  # probability of a colour, below which none is named
 # Fitted on 144 questions about 250 validation photos of Flickr8k.
 _OF_LIKELIHOODS = 0.5
 _OF_NEARNESS = 1.0  # a standard deviation over the colours: how far cosines spread differs from space to space
-_ASKED = re.compile(
-    r"\bwh(?:at|ich) colou?rs? (?:is|are|was|were|do|does|did) (?:the|this|that|these|those|a|an|my|his|her|its|their) "
-    r"(.+?)(?: (?:have|has))?(?: (?:in|on) (?:the|this|that|my) (?:picture|photo|image))?\s*\?*\s*$",
-    re.IGNORECASE,
-)
-_OWNER = re.compile(r"^.+['’]s? +")
-
-
-def coloured(question: str) -> str | None:
-    """The thing whose colour is asked for, without its owner; None in other questions."""
-    match = _ASKED.search(question)
-    return _OWNER.sub("", match[1]) if match else None
 
 
 def phrases(thing: str) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from support.language_world import WordModel, embed, spoken
 
-from search.language.citations import Grounding, gives_orders, without_marks
+from search.language.citations import Grounding, without_marks
 from search.language.evidence import Span, spoken_spans
-from search.language.lexical import names, negated, numbers, sentences
+from search.language.lexical import gives_orders, names, negated, numbers, sentences
 
 
 def spans(words: str) -> list[Span]:

@@ -13,13 +13,14 @@ from support.language_world import WordModel, answerer, pictured, spoken
 
 from search.arrays import Float32Array
 from search.errors import TransientMediaError
-from search.language.looking import Looker, sense_asked
-from search.language.question_planning import plan_question
-from search.multimodal.colours import COLOURS, chances, coloured, surest
+from search.language.looking import Looker
+from search.language.question_planning import QuestionPlan, plan_question
+from search.multimodal.colours import COLOURS, chances, surest
+from search.multimodal.look_questions import Look, look_for
 from search.multimodal.model import Impression
 from search.multimodal.vision import Senses
-from search.results import Hit
-from search.signals import Sense, Signal
+from search.results import Hit, Kind
+from search.signals import Signal
 from search.spaces.inputs import ImageInput, Picture, Waveform
 from search.testing import WordSpace
 
@@ -33,6 +34,9 @@ class Eyes:
         self.sure = sure
         self.ready = ready
         self.asked: list[str] = []
+
+    def captions(self, pictures: Sequence[Picture]) -> list[list[str]]:
+        return [["A blue picture.", "A green picture."]] * len(pictures)
 
     def answers(self, question: str, pictures: Sequence[Picture]) -> list[Impression]:
         self.asked.append(question)
@@ -56,6 +60,9 @@ def files(asset_id: int, seconds: float | None, side: int, page: int | None = No
 class Ears:
     """Says whether a sound is loud, and how long it is."""
 
+    def captions(self, sounds: Sequence[Waveform]) -> list[list[str]]:
+        return [["A bang."]] * len(sounds)
+
     def answers(self, question: str, sounds: Sequence[Waveform]) -> list[Impression]:
         return [Impression(f"{'A bang' if np.abs(sound).max() > 0.5 else 'Nothing'}.", -0.1) for sound in sounds]
 
@@ -77,54 +84,45 @@ def heard(path: str, asset_id: int) -> Hit:
     return msgspec.structs.replace(hit, moments=(moment,))
 
 
-@pytest.mark.parametrize(
-    ("question", "looks"),
-    [
-        ("What colour is the dog's collar?", True),
-        ("what color are the curtains", True),
-        ("What is the man doing?", True),
-        ("What is she wearing?", True),
-        ("How many dogs are in the picture?", True),
-        ("Is there a boat in the photo?", True),
-        ("Is there a photo of a boat?", False),
-        ("Are there pictures of boats in the library?", False),
-        ("What did she say about the bridge?", False),
-        ("When was the photo taken?", False),
-        ("How many photos are there?", False),
-    ],
-)
-def test_some_questions_need_a_look(question: str, looks: bool) -> None:
-    assert (sense_asked(question) is Sense.SEEN) is looks
+def with_words(hit: Hit, signal: Signal, words: str = "BEWARE", relevance: float = 0.9) -> Hit:
+    """The hit with words that match better than what it shows."""
+    moment = msgspec.structs.replace(
+        hit.moments[0],
+        segment_id=900,
+        signal=signal,
+        text=words,
+        start_seconds=7.0,
+        end_seconds=9.0,
+        relevance=relevance,
+    )
+    return msgspec.structs.replace(hit, relevance=relevance, moments=(moment, *hit.moments))
 
 
-@pytest.mark.parametrize(
-    ("question", "listens"),
-    [
-        ("What can be heard?", True),
-        ("What animal can be heard?", True),
-        ("What could you hear?", True),
-        ("What is making that noise?", True),
-        ("What does it sound like?", True),
-        ("Did you hear about the bridge?", False),
-        ("Is there a recording of rain?", False),
-        ("Can you hear a siren?", False),
-        ("Is there a siren in it?", False),
-        ("What animal is in the photo?", False),
-        ("What did she say about the siren?", False),
-    ],
-)
-def test_some_questions_need_to_be_listened_to(question: str, listens: bool) -> None:
-    assert (sense_asked(question) is Sense.HEARD) is listens
+def film(path: str, asset_id: int, relevance: float = 0.8) -> Hit:
+    hit = pictured(path, asset_id, relevance)
+    moment = msgspec.structs.replace(hit.moments[0], signal=Signal.FRAME, start_seconds=12.0, end_seconds=15.0)
+    return msgspec.structs.replace(hit, asset=msgspec.structs.replace(hit.asset, kind=Kind.VIDEO), moments=(moment,))
+
+
+def look(question: str) -> Look:
+    found = look_for(question)
+    assert found
+    return found
+
+
+def given(question: str) -> QuestionPlan:
+    """A question about sources that the caller points at."""
+    return msgspec.structs.replace(plan_question(question), given=True)
 
 
 def test_sounds_answer_what_can_be_heard() -> None:
-    hits = [heard("bang.ogg", 1), pictured("a.jpg", 3), heard("quiet.ogg", 2)]
-    assert looker(Eyes(), Ears()).impressions("What can be heard?", hits) == ["a bang", "", ""]
-    assert looker(Eyes()).impressions("What can be heard?", hits) == ["", "", ""]  # nothing was trained for sounds
+    hits = [heard("bang.ogg", 1), heard("quiet.ogg", 2)]
+    assert looker(Eyes(), Ears()).impressions(look("What can be heard?"), hits) == ["a bang", ""]
+    assert looker(Eyes()).impressions(look("What can be heard?"), hits) == ["", ""]  # nothing was trained for sounds
 
 
 def test_a_sound_that_can_not_be_had_is_passed_over() -> None:
-    assert looker(Eyes(), Ears()).impressions("What can be heard?", [heard("gone.ogg", 404)]) == [""]
+    assert looker(Eyes(), Ears()).impressions(look("What can be heard?"), [heard("gone.ogg", 404)]) == [""]
 
 
 def test_the_answer_names_the_time_and_cites_the_sound() -> None:
@@ -136,15 +134,128 @@ def test_the_answer_names_the_time_and_cites_the_sound() -> None:
 
 def test_pictures_answer_and_recordings_do_not() -> None:
     eyes = Eyes()
-    hits = [pictured("a.jpg", 1), spoken("a red dog", segment_id=2), pictured("c.jpg", 5)]
-    assert looker(eyes).impressions("What colour is it?", hits) == ["green", "", "blue"]
-    assert looker(eyes).impressions("What did he say?", hits) == ["", "", ""]
-    assert eyes.asked == ["What colour is it?"]
+    hits = [spoken("a red dog", segment_id=2), pictured("a.jpg", 1), pictured("c.jpg", 5)]
+    answer = answerer(WordModel(), "words", looker(eyes)).answer(plan_question("What colour car is it?"), hits, {})
+    assert [citation.path for citation in answer.citations] == ["a.jpg", "c.jpg"]
+    assert eyes.asked == ["What colour car is it?"]
+
+
+@pytest.mark.parametrize(
+    ("hit", "where"),
+    [
+        (with_words(pictured("dog.jpg", 1), Signal.TEXT), "dog.jpg"),
+        (with_words(film("walk.mp4", 1), Signal.SPEECH), "walk.mp4 at 0:12"),
+        (with_words(film("walk.mp4", 1), Signal.TEXT), "walk.mp4 at 0:12"),
+    ],
+)
+def test_what_is_asked_of_eyes_is_looked_at_however_it_was_found(hit: Hit, where: str) -> None:
+    """The best moment of a photo may be the words on it, that of a film what is said in it."""
+    answer = answerer(WordModel(), "words", looker(Eyes())).answer(plan_question("What colour is the dog?"), [hit], {})
+    assert answer.answer == f"Looking at {where}, the answer seems to be: green. [1]"
+    assert answer.citations[0].segment_id == hit.moments[1].segment_id
+
+
+def test_a_photo_that_only_its_words_found_is_looked_at() -> None:
+    found = with_words(pictured("shop.jpg", 1), Signal.TEXT, "OPEN")
+    found = msgspec.structs.replace(found, moments=found.moments[:1])
+    answer = answerer(WordModel(), "words", looker(Eyes())).answer(
+        plan_question("What colour is the sign?"), [found], {}
+    )
+    assert "green" in answer.answer
+
+
+def test_a_recording_of_somebody_is_listened_to_where_it_sounds() -> None:
+    hit = with_words(heard("bang.ogg", 1), Signal.SPEECH)
+    asked = answerer(WordModel(), "words", looker(Eyes(), Ears()))
+    assert (
+        "at 0:02, the answer seems to be: a bang" in asked.answer(plan_question("What can be heard?"), [hit], {}).answer
+    )
+
+
+def test_a_film_is_not_looked_at_for_what_is_said_in_it() -> None:
+    """Its words match, and hardly what it shows."""
+    eyes = Eyes()
+    hit = with_words(film("talk.mp4", 1, relevance=0.05), Signal.SPEECH)
+    asked = answerer(WordModel(), "words", looker(eyes))
+    assert not asked.answer(plan_question("What colour is the dog?"), [hit], {}).found
+    assert eyes.asked == []
+
+
+def test_a_question_in_another_language_is_put_to_the_model_in_english() -> None:
+    eyes = Eyes()
+    asked = answerer(WordModel(), "words", looker(eyes))
+    answer = asked.answer(plan_question("Welche Farbe hat das Halsband des Hundes?"), [pictured("dog.jpg", 1)], {})
+    assert "the answer seems to be: green" in answer.answer
+    assert eyes.asked == ["What colour is the collar?"]
+
+
+@pytest.mark.parametrize(
+    "question", ["Is the dog wet?", "What breed is it?", "Who is with it?", "What animal is that?"]
+)
+def test_what_words_do_not_answer_is_looked_for_in_what_is_given(question: str) -> None:
+    eyes = Eyes()
+    asked = answerer(WordModel(), "words", looker(eyes, Ears()))
+    assert "seems to be: green" in asked.answer(given(question), [pictured("dog.jpg", 1)], {}).answer
+    assert eyes.asked == [question]
+    assert not asked.answer(plan_question(question), [pictured("dog.jpg", 1, relevance=0.5)], {}).found
+
+
+def test_what_words_answer_is_not_looked_for() -> None:
+    eyes = Eyes()
+    hit = with_words(pictured("dog.jpg", 1), Signal.TEXT, "The dog is called Rex.")
+    answer = answerer(WordModel(), "words", looker(eyes)).answer(given("What is the dog called?"), [hit], {})
+    assert "Rex" in answer.answer
+    assert eyes.asked == []
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["How much does it cost?", "When was it taken?", "What does it say?", "Why is the dog wet?", "How long is it?"],
+)
+def test_what_can_not_be_seen_is_not_looked_for(question: str) -> None:
+    eyes = Eyes()
+    hit = pictured("dog.jpg", 1)
+    hit = msgspec.structs.replace(hit, asset=msgspec.structs.replace(hit.asset, captured_at=None))
+    assert not answerer(WordModel(), "words", looker(eyes)).answer(given(question), [hit], {}).found
+    assert eyes.asked == []
+
+
+def test_nothing_is_said_of_something_given_that_a_look_did_not_tell() -> None:
+    asked = answerer(WordModel(), "words", looker(Eyes(sure=-3.0)))
+    assert not asked.answer(given("What breed is it?"), [pictured("dog.jpg", 1)], {}).found
+
+
+def test_what_there_is_to_see_is_told_by_a_caption() -> None:
+    hit = pictured("dog.jpg", 1)
+    asked = answerer(WordModel(), "words", looker(Eyes()))
+    for question in ("What is this?", "Describe this picture", "Qu'est-ce que c'est ?", "Beschreibe das Bild"):
+        told = asked.answer(given(question), [hit], {}).answer
+        assert told == "Looking at dog.jpg, it seems to show: a green picture. [1]"
+    known = msgspec.structs.replace(hit, asset=msgspec.structs.replace(hit.asset, caption="A dog on a beach."))
+    told = asked.answer(given("What is this?"), [known], {}).answer
+    assert told == "Looking at dog.jpg, it seems to show: a dog on a beach. [1]"
+
+
+def test_what_there_is_to_hear_is_told_by_a_caption() -> None:
+    asked = answerer(WordModel(), "words", looker(Eyes(), Ears()))
+    told = asked.answer(given("What is this?"), [heard("bang.ogg", 1)], {}).answer
+    assert told == "Listening to bang.ogg at 0:02, it sounds like: a bang. [1]"
+
+
+def test_no_caption_describes_what_words_do() -> None:
+    """Captions of pages and of speech are invented."""
+    page = pictured("paper.pdf", 1)
+    page = msgspec.structs.replace(page, asset=msgspec.structs.replace(page.asset, kind=Kind.DOCUMENT, pages=3))
+    talk = with_words(heard("talk.ogg", 1), Signal.SPEECH)
+    talk = msgspec.structs.replace(talk, asset=msgspec.structs.replace(talk.asset, kind=Kind.AUDIO))
+    asked = answerer(WordModel(), "words", looker(Eyes(), Ears()))
+    for hit in (page, talk):
+        assert not asked.answer(given("What is this?"), [hit], {}).found
 
 
 def test_the_colour_of_a_thing_is_chosen_by_the_model_and_the_space() -> None:
     hits = [pictured("a.jpg", 1), pictured("b.jpg", 5)]
-    asked = "What colour is the dog's collar in the picture?"
+    asked = look("What colour is the dog's collar in the picture?")
     assert looker(Eyes(sure=-3.0)).impressions(asked, hits) == ["green", "blue"]
     assert looker(Eyes(sure=0.0)).impressions(asked, [pictured("a.jpg", 404), pictured("b.jpg", 3)]) == ["", "red"]
 
@@ -155,23 +266,8 @@ def test_a_colour_that_neither_is_sure_of_is_not_named() -> None:
     assert surest(chances(np.zeros((2, len(COLOURS))), near)) == ["", "red"]
 
 
-@pytest.mark.parametrize(
-    ("question", "thing"),
-    [
-        ("What colour is the dog's collar?", "collar"),
-        ("what color are the curtains", "curtains"),
-        ("Which colour was her old coat in the photo?", "old coat"),
-        ("What colours does the flag have?", "flag"),
-        ("What colour is it?", None),
-        ("What is the man wearing?", None),
-    ],
-)
-def test_the_thing_whose_colour_is_asked_for(question: str, thing: str | None) -> None:
-    assert coloured(question) == thing
-
-
 def test_a_model_that_is_not_sure_says_nothing() -> None:
-    assert looker(Eyes(sure=-3.0)).impressions("What colour is it?", [pictured("a.jpg", 1)]) == [""]
+    assert looker(Eyes(sure=-3.0)).impressions(look("What colour is it?"), [pictured("a.jpg", 1)]) == [""]
 
 
 def test_what_a_picture_shows_besides_is_no_answer_to_what_was_not_seen() -> None:
@@ -185,13 +281,13 @@ def test_what_a_picture_shows_besides_is_no_answer_to_what_was_not_seen() -> Non
 
 def test_nobody_waits_for_a_model_that_is_being_converted() -> None:
     eyes = Eyes(ready=False)
-    assert looker(eyes).impressions("What colour is it?", [pictured("a.jpg", 1)]) == [""]
+    assert looker(eyes).impressions(look("What colour is it?"), [pictured("a.jpg", 1)]) == [""]
     assert eyes.asked == []
 
 
 def test_a_picture_that_can_not_be_had_is_passed_over() -> None:
     hits = [pictured("gone.jpg", 404), pictured("a.jpg", 3)]
-    assert looker(Eyes()).impressions("What colour is it?", hits) == ["", "red"]
+    assert looker(Eyes()).impressions(look("What colour is it?"), hits) == ["", "red"]
 
 
 def test_the_answer_says_that_it_seems_so_and_cites_the_picture() -> None:

@@ -18,6 +18,11 @@ from search.language.reading.value_types import ValueType, counted, expected
         ("D’où vient mon oncle ?", "where from come my uncle?"),
         ("¿Dónde está la llave?", "where is the key?"),
         ("¿Quién ganó el partido?", "who win the match?"),
+        ("¿Lleva sombrero?", "bring hat?"),
+        ("¿Qué asiento tengo?", "what seat have?"),
+        ("Peut-on chauffer la tente ?", "can one heat the tent?"),
+        ("Porte-t-il un chapeau ?", "does he wear a hat?"),
+        ("Trägt er einen Hut?", "does he wear a hat?"),
     ],
 )
 def test_what_is_asked_for_becomes_english_and_names_stay(question: str, gloss: str) -> None:
@@ -32,7 +37,18 @@ def test_capitals_inside_a_french_or_spanish_question_are_names() -> None:
     assert in_english("Combien coûte le menu au Petit Jardin ?").endswith("Petit Jardin?")
 
 
-@pytest.mark.parametrize("question", ["Where is the key?", "What time is it in Die?", "Kde je klíč?", ""])
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Where is the key?",
+        "What time is it in Die?",
+        "Can they remove a tattoo?",
+        "Which branch was it?",
+        "Add-ons, hands-on?",
+        "Kde je klíč?",
+        "",
+    ],
+)
 def test_questions_in_english_and_in_unknown_languages_stay_as_they_are(question: str) -> None:
     assert in_english(question) == question
 
