@@ -19,7 +19,7 @@ import httpx
 import msgspec
 import numpy as np
 import uvicorn
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from api.app import create_app
 from api.batching import BatchingSpace
@@ -127,6 +127,27 @@ class World:
             queue.finish(connection, claims_held(connection, "test"), results)
         self.engine.active_space.follower.catch_up()
         return [record.id for record in claimed]
+
+    def screenshot(self, name: str, words: Sequence[str], size: tuple[int, int] = (300, 600)) -> int:
+        """A picture with these lines, each 0.1 of its height below the one before; returns the asset's id."""
+        path = self.media / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = Image.new("RGB", size, "white")
+        pen = ImageDraw.Draw(image)
+        boxes = [(0.1, 0.1 * row + 0.05, 0.7, 0.1 * row + 0.1) for row in range(len(words))]
+        for text, (left, top, _, _) in zip(words, boxes, strict=True):
+            pen.text((left * size[0], top * size[1]), text, fill="black", font_size=0.04 * size[1])
+        image.save(path)
+        details = msgspec.json.encode(
+            {"lines": [{"text": text, "box": box} for text, box in zip(words, boxes, strict=True)]}
+        )
+        parts = [
+            NewSegment(signal=Signal.IMAGE, vectors=self._vector("paper")),
+            NewSegment(
+                signal=Signal.TEXT, text="\n".join(words), details=details, vectors=self._vector(" ".join(words))
+            ),
+        ]
+        return self._finish(path, "image", parts, AssetFacts(width=size[0], height=size[1]))
 
     def document(self, name: str, pages: Sequence[Sequence[str]]) -> int:
         """A PDF with these lines on its pages, indexed, each page a picture and a passage; returns the asset's id."""

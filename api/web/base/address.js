@@ -38,12 +38,15 @@ export function changed(changes) {
   return parameters;
 }
 
+// Of words that were found in a picture; not of those that happen to stand in one found by what it shows.
+const boxOf = (moment) => (moment?.page || (moment?.signal === "text" && moment.start_seconds === null) ? moment.box : null);
+
 /** Where in an asset a moment is: what the address says of it. @param {string} id @param {any} moment */
 export const at = (id, moment) => ({
   asset: id,
   at: moment?.start_seconds ? moment.start_seconds.toFixed(1) : null,
   page: moment?.page ? String(moment.page) : null,
-  box: moment?.page && moment.box ? moment.box.join(",") : null,
+  box: boxOf(moment)?.join(",") || null,
   lines: moment?.lines ? moment.lines.join("-") : null,
 });
 

@@ -4,6 +4,7 @@
 import { assetUrl } from "../base/api.js";
 import { h } from "../base/dom.js";
 import { name } from "../base/format.js";
+import { marker } from "./mark.js";
 
 /**
  * @param {any} asset @param {any} place what to open at: {page, box, lines}, each may be missing
@@ -13,8 +14,8 @@ export const document_ = (asset, place) => (asset.pages ? pages(asset, place) : 
 
 function pages(asset, place) {
   const image = h("img", { alt: "" });
-  const mark = h("div", { class: "on-page", hidden: true });
-  const paper = h("div", { class: "paper" }, image, mark);
+  const mark = marker();
+  const paper = h("div", { class: "paper" }, image, mark.element);
   const number = h("input", { type: "number", min: 1, max: asset.pages, "aria-label": "Page" });
   const back = h("button", { type: "button", class: "button quiet", onclick: () => turn({ page: page - 1 }) }, "Previous page");
   const on = h("button", { type: "button", class: "button quiet", onclick: () => turn({ page: page + 1 }) }, "Next page");
@@ -39,12 +40,9 @@ function pages(asset, place) {
   function show() {
     image.alt = `Page ${page} of ${name(asset.path)}`;
     image.src = `${assetUrl(asset.id, `pages/${page}`)}?size=${element.classList.contains("zoomed") ? 2400 : 1600}`;
-    mark.hidden = !box;
-    if (!box) return;
-    const [left, top, right, bottom] = box;
-    for (const [property, value] of Object.entries({ "--left": left, "--top": top, "--width": right - left, "--height": bottom - top })) mark.style.setProperty(property, String(value));
+    mark.put(box);
   }
-  image.addEventListener("load", () => { if (box) mark.scrollIntoView({ block: "center", inline: "nearest" }); });
+  image.addEventListener("load", () => { if (box) mark.element.scrollIntoView({ block: "center", inline: "nearest" }); });
   number.addEventListener("change", () => turn({ page: number.value }));
   turn(place);
   return { element, seek: null, turn, know: () => {} };

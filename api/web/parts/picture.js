@@ -1,20 +1,31 @@
-// A picture that fits the window, and on demand in the pixels of the original, to be dragged around.
+// A picture that fits the window, and on demand in the pixels of the original, to be dragged around; the words that were
+// found in it are marked.
 
 import { assetUrl, url } from "../base/api.js";
 import { h } from "../base/dom.js";
 import { name } from "../base/format.js";
+import { marker } from "./mark.js";
 
-/** @param {any} asset @param {any} moment @returns {any} */
-export function picture(asset, moment) {
+/** @param {any} asset @param {any} moment @param {number[] | null} box of the words to mark @returns {any} */
+export function picture(asset, moment, box) {
   const small = moment ? url(moment.thumbnail) : assetUrl(asset.id, "thumbnail"); // as in its tile: it is there at once
   const image = h("img", { src: small, alt: asset.caption || name(asset.path), draggable: "false", width: asset.width, height: asset.height });
   const large = new Image();
   large.onload = () => { if (!image.dataset.original) image.src = large.src; };
   large.src = `${small}?size=1024`;
   const toggle = h("button", { type: "button", class: "button quiet zoom-button", "aria-pressed": "false", onclick: () => zoom() }, "Zoom in");
-  const frame = h("div", { class: "picture", tabindex: "0", role: "group", "aria-label": `${name(asset.path)}; Enter or Z zooms` }, image, toggle);
+  const mark = marker();
+  const sheet = h("div", { class: "sheet" }, image, mark.element);
+  const frame = h("div", { class: "picture", tabindex: "0", role: "group", "aria-label": `${name(asset.path)}; Enter or Z zooms` }, sheet, toggle);
+  const shape = (width, height) => { if (width && height) sheet.style.setProperty("--shape", String(width / height)); };
+  shape(asset.width, asset.height);
+  image.addEventListener("load", () => {
+    shape(image.naturalWidth, image.naturalHeight);
+    mark.put(box);
+  });
 
-  const zoom = (point = { x: 0.5, y: 0.5 }) => {
+  const middle = box ? { x: (box[0] + box[2]) / 2, y: (box[1] + box[3]) / 2 } : { x: 0.5, y: 0.5 };
+  const zoom = (point = middle) => {
     const on = frame.classList.toggle("zoomed");
     toggle.textContent = on ? "Fit to window" : "Zoom in";
     toggle.setAttribute("aria-pressed", String(on));
@@ -29,7 +40,6 @@ export function picture(asset, moment) {
       original.src = assetUrl(asset.id, "content");
     }
     image.style.setProperty("width", `${(asset.width || image.naturalWidth) / devicePixelRatio}px`);
-    image.style.setProperty("height", "auto");
     frame.scrollTo(image.clientWidth * point.x - frame.clientWidth / 2, image.clientHeight * point.y - frame.clientHeight / 2);
   };
   let drag = null;

@@ -118,7 +118,7 @@ function placeOf(parameters) {
 }
 
 function mediaOf(asset, moments, moment, at, place) {
-  if (asset.kind === "image") return { element: picture(asset, moment), seek: null };
+  if (asset.kind === "image") return { element: picture(asset, moment, place.box), seek: null };
   if (asset.kind !== "document") return player(asset, moments, moment, at);
   return document_(asset, place.page || place.lines || !moment ? place : moment);
 }

@@ -7,8 +7,10 @@ import re
 
 import httpx
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from support.service_world import World
+
+from .conftest import opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -77,3 +79,75 @@ def test_lines_that_come_closest_can_be_opened(page: Page, library: httpx.Client
     expect(page.locator(".citations li")).to_contain_text("support 30 %")
     page.locator(".citations button").click()
     expect(page.get_by_role("dialog")).to_have_count(1)
+
+
+def test_the_strongest_hits_of_what_is_not_found_can_be_opened(page: Page, library: httpx.Client) -> None:
+    hits = library.post("/v1/search", json={"text": "red", "filters": {"kind": ["image"]}}).json()["hits"]
+    hits += library.post("/v1/search", json={"text": "train", "filters": {"kind": ["audio"]}}).json()["hits"][:1]
+    answer = {"answer": "", "found": False, "citations": [], "closest": [], "hits": hits}
+    page.route("**/v1/answers", lambda route: told(route, ("sources", {"hits": hits}), ("answer", answer)))
+    page.goto("/#/ask")
+    ask(page, "Who plays the tuba?")
+    expect(page.locator("#turns .answer")).to_have_text("Your library does not hold the answer. These come closest:")
+    sources = page.locator(".sources button")
+    expect(sources).to_have_count(len(hits))
+    title = page.locator("#viewer-title")
+    for hit in (hits[0], hits[-1]):
+        name = hit["asset"]["path"].rsplit("/", 1)[-1]
+        sources.and_(page.get_by_title(name, exact=True)).click()
+        expect(title).to_have_text(name)
+        assert f"asset={hit['asset']['id']}" in page.url
+        page.go_back()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 760)])
+@pytest.mark.parametrize("size", [(300, 600), (600, 200)])
+def test_a_citation_of_a_screenshot_marks_its_line(
+    browser: Browser, world: World, client: httpx.Client, width: int, height: int, size: tuple[int, int]
+) -> None:
+    asset_id = world.screenshot("receipt.png", ["Corner Cafe", "Coffee 4.50", "Total 12.50"], size)
+    hit = client.post("/v1/search", json={"text": "total"}).json()["hits"][0]
+    (segment_id,) = [moment["segment_id"] for moment in hit["moments"] if moment["signal"] == "text"]
+    box = [0.1, 0.25, 0.7, 0.3]
+    citation = {
+        "number": 1, "asset_id": str(asset_id), "path": hit["asset"]["path"], "support": 0.9, "segment_id": segment_id,
+        "signal": "text", "start_seconds": None, "end_seconds": None, "quote": "Total 12.50", "box": box, "page": None,
+    }  # fmt: skip
+    answer = {"answer": "It reads: Total 12.50 [1]", "found": True, "citations": [citation], "hits": [hit]}
+    for page in opened(browser, str(client.base_url), width, height):
+        page.route("**/v1/answers", lambda route: told(route, ("sources", {"hits": [hit]}), ("answer", answer)))
+        page.goto("/#/ask")
+        ask(page, "What was the total?")
+        page.get_by_role("button", name="Open source 1").click()
+        for _ in range(2):
+            assert marked(page) == pytest.approx(box, abs=0.01)
+            page.reload()  # the link can be kept
+        page.get_by_role("button", name="Zoom in").click()
+        expect(page.locator("#viewer .picture img")).to_have_attribute("src", re.compile("/content$"))
+        assert marked(page) == pytest.approx(box, abs=0.01)
+
+
+def marked(page: Page) -> list[float]:
+    """What is marked in the picture that is looked at: left, top, right, bottom in parts of the picture as shown."""
+    picture = page.locator("#viewer .picture img")
+    expect(page.locator("#viewer .on-page")).to_be_visible()
+    page.wait_for_function("() => document.querySelector('#viewer .picture img').naturalWidth > 0")
+    outer, inner = picture.bounding_box(), page.locator("#viewer .on-page").bounding_box()
+    assert outer
+    assert inner
+    natural = picture.evaluate("image => image.naturalWidth / image.naturalHeight")
+    assert outer["width"] / outer["height"] == pytest.approx(natural, rel=0.02)
+    left, top = ((inner[axis] - outer[axis]) / outer[side] for axis, side in (("x", "width"), ("y", "height")))
+    return [left, top, left + inner["width"] / outer["width"], top + inner["height"] / outer["height"]]
+
+
+def test_a_photo_found_by_what_it_shows_has_no_words_marked(
+    browser: Browser, world: World, client: httpx.Client
+) -> None:
+    world.screenshot("paper.png", ["Corner Cafe"])
+    for page in opened(browser, str(client.base_url)):
+        page.goto("/#/search?q=paper&signal=image")
+        page.locator(".tile button.cover").first.click()
+        expect(page.locator("#viewer .picture img")).to_be_visible()
+        expect(page.locator("#viewer .on-page")).to_be_hidden()
