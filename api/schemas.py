@@ -57,6 +57,9 @@ class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = True
 
 
+MOST_ASSETS = 100  # that a question can be about
+
+
 class AnswerBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A question about the library."""
 
@@ -66,7 +69,7 @@ class AnswerBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     assets: (
         Annotated[
             tuple[str, ...],
-            Meta(max_length=100, description="Only these are looked at: ids, or `id@start-end` in seconds."),
+            Meta(max_length=MOST_ASSETS, description="Only these are looked at: ids, or `id@start-end` in seconds."),
         ]
         | None
     ) = None

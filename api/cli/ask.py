@@ -23,10 +23,16 @@ from search.signals import Sense
 
 @click.command(short_help="Answer a question from the library, with citations.")
 @click.argument("question")
+@click.option(
+    "--about",
+    metavar="ASSET[@START-END]",
+    multiple=True,
+    help="Only this asset, or seconds of it; nothing is searched for.",
+)
 @filter_options
 @click.option("--limit", type=click.IntRange(1, 100), default=8, show_default=True, help="How many hits to read.")
 @json_option
-def ask(question: str, limit: int, as_json: bool, **given: Any) -> None:
+def ask(question: str, about: tuple[str, ...], limit: int, as_json: bool, **given: Any) -> None:
     """Answer QUESTION from the library, with citations, or say that the library does not hold the answer."""
     settings = Settings.load()
     engine = SearchEngine.open(settings)
@@ -40,7 +46,7 @@ def ask(question: str, limit: int, as_json: bool, **given: Any) -> None:
         refuse_empty_library(engine.database)
         if settings.vision and plan_question(question).look(tuple(Sense)):
             backends.prepare(settings)  # says so where it takes time, and is done while indexing, as a rule
-        answer = engine.ask(question, filters_of(given), limit)
+        answer = engine.ask(question, filters_of(given), limit, assets=about or None)
     finally:
         decoders.close()
         engine.close()

@@ -31,7 +31,8 @@ def _expected(wanted: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     if "enum" in wanted:
         return f"one of {', '.join(str(choice) for choice in wanted['enum'])}"
     if wanted.get("type") == "array":
-        return f"a list, each {_expected(wanted.get('items', {}), definitions)}"
+        most = f" of at most {wanted['maxItems']}" if "maxItems" in wanted else ""
+        return f"a list{most}, each {_expected(wanted.get('items', {}), definitions)}"
     return _TYPES.get(wanted.get("type", ""), "something else") + _bounds(wanted)
 
 

@@ -55,9 +55,9 @@ class Library:
         told = {"matched": result.matched, "confident": result.confident, "hits": [_hit(hit) for hit in result.hits]}
         return told | _next(result.next_cursor)
 
-    def ask(self, question: str, filters: Filters) -> dict[str, Any]:
-        """An answer with citations, or what comes closest."""
-        answer = self._service.engine.ask(question, filters, 8, None)
+    def ask(self, question: str, filters: Filters, references: Sequence[str] | None) -> dict[str, Any]:
+        """An answer with citations, or what comes closest; from the assets referred to alone, where there are any."""
+        answer = self._service.engine.ask(question, filters, 8, None, references)
         told: dict[str, Any] = {
             "answer": _cut(answer.answer, _LONG_TEXT),
             "found": answer.found,

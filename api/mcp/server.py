@@ -28,7 +28,7 @@ from api.http.problems import told_of
 from api.mcp.arguments import mistakes
 from api.mcp.library import MOST_HITS, Library
 from api.monitoring import logs
-from api.schemas import Scope
+from api.schemas import MOST_ASSETS, Scope
 from api.service import Service
 from search.errors import AccessError, MedleyError
 from search.results import Filters, Kind
@@ -136,14 +136,24 @@ class McpServer:
         return await _with_progress(ctx, lambda: _as_text(self._library.search(query, filters, limit, cursor)))
 
     async def ask(
-        self, question: Annotated[str, Field(min_length=1)], ctx: Context[Any, Any], kinds: Kinds = None
+        self,
+        question: Annotated[str, Field(min_length=1)],
+        ctx: Context[Any, Any],
+        kinds: Kinds = None,
+        assets: Annotated[
+            list[str] | None,
+            Field(
+                max_length=MOST_ASSETS,
+                description="Only these are looked at: `asset_id`, or `asset_id@start-end` in seconds",
+            ),
+        ] = None,
     ) -> CallToolResult:
         """Answer a question from the library, with citations.
 
         Where it holds no sure answer, `closest_lines` quotes what may answer after all: tell these as unsure.
         """
         filters = Filters(kind=tuple(kinds or ()))
-        return await _with_progress(ctx, lambda: _as_text(self._library.ask(question, filters)))
+        return await _with_progress(ctx, lambda: _as_text(self._library.ask(question, filters, assets or None)))
 
     async def look(self, segment_id: SegmentId) -> CallToolResult:
         """Look at one moment: its picture, its words, and what is known of its file."""

@@ -345,6 +345,30 @@ def test_an_empty_library_says_what_to_do_first(arguments: list[str], medley_run
     assert "index something first" in err
 
 
+def test_a_question_about_assets_is_answered_from_these_alone(sqlite_url: str, medley_run: Run) -> None:
+    database = Database.open(sqlite_url)
+    add_library(database, ["small.jpg", "large.jpg"])
+    with database.write() as connection:
+        claimed = queue.claim(connection, "test", 10, 60)
+        sizes = ((64, 48), (6000, 4000))
+        results = [
+            result(record.id, width=width, height=height)
+            for record, (width, height) in zip(claimed, sizes, strict=True)
+        ]
+        queue.finish(connection, claims_held(connection, "test"), results)
+    database.close()
+    for record, size in zip(claimed, ("64 x 48", "6000 x 4000"), strict=True):
+        status, out, err = medley_run("ask", "how large is the photo?", "--about", str(record.id))
+        assert (status, err) == (0, "")
+        assert f"is {size} pixels. [1]" in out
+    status, _, err = medley_run("ask", "how large is the photo?", "--about", "99")
+    assert status == 1
+    assert "99" in err
+    status, _, err = medley_run("ask", "how large is the photo?", "--about", "large.jpg")
+    assert status == 2
+    assert "'large.jpg' names no asset" in err
+
+
 def test_a_taken_port_is_one_line_and_a_failure(medley_run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         status, out, err = medley_run("serve", "--port", str(taken.getsockname()[1]))

@@ -338,6 +338,20 @@ def test_an_agent_asks_and_gets_citations_or_hears_that_there_is_no_answer(world
     assert "the model is not there" in broken.content[0].text
 
 
+def test_an_agent_asks_about_assets_alone(world: World, client: httpx.Client, leaf: int) -> None:
+    async def ask(agent: Client) -> list[Any]:
+        return [
+            await agent.call_tool("ask", {"question": "when is noon?", "assets": assets})
+            for assets in (["77@1-2"], [], "77")
+        ]
+
+    missing, all_, wrong = talk(client, ask)
+    assert missing.is_error
+    assert missing.content[0].text == "there is no asset 77@1-2"  # they reach the engine
+    assert json.loads(all_.content[0].text)["found"]
+    assert "`assets` must be a list of at most 100, each text or left out" in wrong.content[0].text
+
+
 def test_an_agent_is_told_what_it_did_wrong(world: World, client: httpx.Client) -> None:
     async def mistakes(agent: Client) -> list[Any]:
         return [
@@ -371,7 +385,11 @@ def _wrong_values(wanted: dict[str, Any]) -> list[Any]:
     wrong += [wanted["minimum"] - 1] if "minimum" in wanted else []
     wrong += [wanted["maximum"] + 1] if "maximum" in wanted else []
     wrong += ["x" * (wanted["maxLength"] + 1)] if "maxLength" in wanted else []
-    return wrong + ([["nonsense"], [None], [{"a": 1}]] if wanted.get("type") == "array" else [])
+    if wanted.get("type") == "array":
+        wrong += [[None], [{"a": 1}]]
+        wrong += [["nonsense"]] if "$ref" in wanted["items"] else []
+        wrong += [["1"] * (wanted["maxItems"] + 1)] if "maxItems" in wanted else []
+    return wrong
 
 
 _FITTING = {"string": "x", "integer": 1, "number": 1.0, "boolean": True}
