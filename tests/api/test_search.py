@@ -11,6 +11,8 @@ import httpx
 import pytest
 from support.service_world import World
 
+from search.catalog import captions, queue
+
 
 def find(client: httpx.Client, **body: object) -> dict[str, Any]:
     answer = client.post("/v1/search", json=body)
@@ -44,6 +46,16 @@ def test_a_hit_has_the_form_of_the_contract(colours: World, client: httpx.Client
     assert moment["signal"] == "image"
     assert moment["start_seconds"] is None
     assert moment["thumbnail"] == f"/v1/segments/{moment['segment_id']}/thumbnail"
+
+
+def test_hits_and_details_carry_the_caption_or_null_where_none_was_made(world: World, client: httpx.Client) -> None:
+    seen, unseen, blank = (world.picture(f"{name}.png", "red") for name in ("rose", "poppy", "wall"))
+    with world.database.write() as connection:
+        claims = queue.claims_of(captions.claim_without_caption(connection, "test", 10, 60))
+        captions.write_captions(connection, claims, {seen: "A red rose.", blank: ""})
+    wanted = {str(seen): "A red rose.", str(unseen): None, str(blank): None}  # "" is a look that told nothing
+    assert {hit["asset"]["id"]: hit["asset"]["caption"] for hit in find(client, text="red")["hits"]} == wanted
+    assert {id_: client.get(f"/v1/assets/{id_}").json()["caption"] for id_ in wanted} == wanted
 
 
 def test_an_uploaded_picture_finds_pictures_like_it(colours: World, client: httpx.Client) -> None:
