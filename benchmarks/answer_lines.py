@@ -68,11 +68,6 @@ class Outcome(Struct, frozen=True):
             return False
         return not self.item.answer or holds(self.item.answer, f"{first.quote} {self.answer.answer.split(' [1]')[0]}")
 
-    @property
-    def confidence(self) -> float:
-        """The answer's own confidence: the support of its first citation."""
-        return self.answer.citations[0].support if self.answer.citations else 0.0
-
 
 def holds(wanted: str, text: str) -> bool:
     """Whether the text holds the words, as a listener or reader would find them."""
@@ -211,9 +206,16 @@ def groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     return by_kind
 
 
-def reliability(outcomes: Sequence[Outcome]) -> tuple[float, list[tuple[float, float, int]]]:
-    """Expected calibration error of what is answered, and (mean confidence, share right, count) of each tenth."""
-    said = [(outcome.confidence, outcome.correct) for outcome in outcomes if outcome.answer.found]
+def confidence(answer: Answer) -> float:
+    """The answer's own confidence: the support of its first citation; 0 without one."""
+    return answer.citations[0].support if answer.citations else 0.0
+
+
+def reliability(said: Sequence[tuple[float, bool]]) -> tuple[float, list[tuple[float, float, int]]]:
+    """Expected calibration error of what is answered, and (mean confidence, share right, count) of each tenth.
+
+    `said`: of each answer its confidence, and whether it is right.
+    """
     rows = []
     for low in np.arange(BINS) / BINS:
         held = [(c, right) for c, right in said if low <= c < low + 1 / BINS or (c >= 1 and low + 1 / BINS >= 1)]
@@ -221,6 +223,12 @@ def reliability(outcomes: Sequence[Outcome]) -> tuple[float, list[tuple[float, f
             rows.append((float(np.mean([c for c, _ in held])), float(np.mean([right for _, right in held])), len(held)))
     error = sum(abs(c - right) * count for c, right, count in rows) / max(1, len(said))
     return round(error, 3), rows
+
+
+def reliability_table(error: float, rows: Sequence[tuple[float, float, int]]) -> str:
+    """What `reliability` gives, as Markdown."""
+    lines = [f"ECE {error}\n", "| said | right | answers |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {said:.2f} | {right:.2f} | {count} |" for said, right, count in rows)])
 
 
 def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
@@ -235,9 +243,8 @@ def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
 def show(outcome: Outcome) -> str:
     """One line about what went wrong."""
     cited = [f"{_name(citation.path)}: {citation.quote}" for citation in outcome.answer.citations[:1]]
-    return (
-        f"- {outcome.item.kind} {outcome.item.text!r} wants {outcome.item.answer!r}: {outcome.confidence:.2f} {cited}"
-    )
+    item, sure = outcome.item, confidence(outcome.answer)
+    return f"- {item.kind} {item.text!r} wants {item.answer!r}: {sure:.2f} {cited}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -276,9 +283,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     figures = {name: summary(group) for name, group in groups(outcomes).items() if group}
     print(f"{len(items)} questions, {len(items) - sum(held)} of them not held by the library's text\n")
     print(table(figures))
-    error, rows = reliability(outcomes)
-    print(f"\nECE {error}\n\n| said | right | answers |\n|---|---|---|")
-    print("\n".join(f"| {c:.2f} | {right:.2f} | {count} |" for c, right, count in rows))
+    error, rows = reliability([(confidence(o.answer), o.correct) for o in outcomes if o.answer.found])
+    print(f"\n{reliability_table(error, rows)}")
     if options.show:
         print(
             "\n".join(

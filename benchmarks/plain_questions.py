@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.answer_lines import index, texts_of, write_spans
+from benchmarks.answer_lines import confidence, index, reliability, reliability_table, texts_of, write_spans
 from benchmarks.answer_sources import HERE, VOICES, speak
 from search.engine import SearchEngine
 from search.language.evidence import Span
@@ -109,7 +109,7 @@ def _answers(asked: Asked, span: Span) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make what is not there, ask everything, print the counts."""
+    """Make what is not there, ask everything, print the counts and the calibration."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="keeps media and library")
     parser.add_argument("--set", choices=SETS, default="plain", help="of pages and questions  [default: plain]")
@@ -129,16 +129,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             write_spans(engine, _with_spans(questions), options.spans)
             return
         counts: Counter[str] = Counter()
+        said: list[tuple[float, bool]] = []
         for asked in questions:
             answer = engine.ask(asked.text)
             became = outcome(asked, answer)
             counts[became] += 1
+            if answer.found:
+                said.append((confidence(answer), became == "right"))
             if options.show and became not in {"right", "rightly declined"}:
                 quotes = [citation.quote for citation in answer.citations[:1]]
                 print(f"{became}: {asked.text} {quotes if answer.found else ''}")
     finally:
         engine.close()
-    print(dict(counts))
+    print(f"{dict(counts)}\n\n{reliability_table(*reliability(said))}")
 
 
 if __name__ == "__main__":
