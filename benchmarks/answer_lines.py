@@ -269,7 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     home = options.home or options.folder / "home"
     if not home.exists():
         index(options.folder, home)
-    engine = SearchEngine.open(Settings.load(home=home))
+    engine = SearchEngine.open(Settings.load(home=home, vision=False))
     try:
         held = held_by_text(engine, items)
         engine.ask("Is anything here?", Filters(), 8, None)  # loads the models

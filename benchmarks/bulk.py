@@ -169,7 +169,7 @@ def scale(files: int, milliseconds: float, counts: Sequence[int], cores: int) ->
         media.mkdir()
         for number in range(files):
             (media / f"{number}.jpg").write_bytes(b"\xff\xd8\xff\xe0" + str(number).encode())
-        settings = Settings.load({}, home=folder, settle_seconds=0, speech=False, sound=False, ocr=False)
+        settings = Settings.load({}, home=folder, settle_seconds=0, speech=False, sound=False, ocr=False, vision=False)
         for count in counts:
             with machines(count, cores), library(folder, space=WordSpace()) as database:
                 scanned(database, settings, media)
@@ -224,7 +224,14 @@ def overhead(photos: Path, count: int, rounds: int, on: str | None) -> None:
         media.mkdir()
         make_photos(media, count, photos)
         settings = Settings.load(
-            {}, home=folder, settle_seconds=0, speech=False, sound=False, ocr=False, decode_processes=os.cpu_count()
+            {},
+            home=folder,
+            settle_seconds=0,
+            speech=False,
+            sound=False,
+            ocr=False,
+            vision=False,
+            decode_processes=os.cpu_count(),
         )
         clocks: dict[str, list[Clock]] = {"worker": [], "bulk": []}
         for number in range(rounds + 1):  # the first one warms the page cache up

@@ -40,7 +40,7 @@ def library_report(
     absent: Sequence[str],
 ) -> dict[str, dict[str, Any]]:
     """How the engine does on single words and on things the library lacks."""
-    settings = Settings.load({}, home=folder / f"home-{version.version}", settle_seconds=0.0)
+    settings = Settings.load({}, home=folder / f"home-{version.version}", settle_seconds=0.0, vision=False)
     build(data, folder, settings, version, photos)
     places = {photo.path.name: number for number, photo in enumerate(photos)}
     absent = [text for text in absent if not _mentioned(text, photos)]

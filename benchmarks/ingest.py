@@ -181,7 +181,7 @@ class Ingestion:
 
     @staticmethod
     def _settings_of(home: Path) -> Settings:
-        return Settings.load(environment={}, home=home, speech=False, sound=False, settle_seconds=0.0)
+        return Settings.load(environment={}, home=home, speech=False, sound=False, vision=False, settle_seconds=0.0)
 
     @contextmanager
     def _catalogue(self, home: Path) -> Iterator[Database]:

@@ -196,7 +196,7 @@ def _write_video(path: Path, photos: Sequence[Path], track: Waveform) -> None:
 
 def index(folder: Path, home: Path, sound_head: Path | None) -> SearchEngine:
     """A library of the folder, indexed by the usual workers."""
-    settings = msgspec.structs.replace(Settings.load(home=home), settle_seconds=0.0)
+    settings = msgspec.structs.replace(Settings.load(home=home), settle_seconds=0.0, vision=False)
     settings = msgspec.structs.replace(settings, decode_timeout_seconds=600.0)
     space = StarterSpace(settings, sound=_held_out(settings, sound_head) if sound_head else None)
     space_opener = (lambda _record: space) if sound_head else None

@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = options.folder / options.set
     if not (folder / "home").is_dir():
         make(plain, folder)
-    engine = SearchEngine.open(Settings.load(home=folder / "home"))
+    engine = SearchEngine.open(Settings.load(home=folder / "home", vision=False))
     try:
         text = " ".join(texts_of(engine).values())
         questions = [asked for asked in plain.questions if not asked.answers or _held(asked, text)]

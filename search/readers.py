@@ -23,7 +23,7 @@ from search.language.reading.pair_reranker import PairReranker
 from search.language.reading.reader import LazyReader
 from search.language.reranker import Reranker
 from search.language.span_scoring import SpanScorer
-from search.multimodal.vision import open_senses
+from search.multimodal.vision import Senses, open_senses
 from search.results import Hit
 from search.settings import Settings
 from search.signals import Signal
@@ -36,7 +36,8 @@ class Readers:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
         self._model = open_language_model(settings)
-        self._senses = open_senses(self._model, settings) if settings.vision else None
+        self._settings = settings
+        self._senses: Senses | None = None  # opened for the first answer: searches need none
         self.picture_files: PictureFiles | None = None  # where pictures come from, if they are to be looked at
         self.sound_files: SoundFiles | None = None  # where sounds come from, if they are to be listened to
         self._statements = LazyReader(settings.idle_release_seconds)
@@ -104,6 +105,8 @@ class Readers:
 
                 captions = open_reader(self._model, active.space.fingerprint)
                 looker = None
+                if self._settings.vision:
+                    self._senses = self._senses or open_senses(self._model, self._settings)
                 if self._senses:
                     looker = Looker(self._senses, active.space, self._picture, self._sound)
                 self._by_space[active.record.id] = (

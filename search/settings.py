@@ -65,7 +65,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     speech: bool = True
     sound: bool = True
     ocr: bool = True
-    vision: bool = False  # may the language model look and listen: captions, and answers that need it
+    vision: bool = True  # may the embedded language model look and listen: captions, and answers that need it
     speech_backend: Literal["faster-whisper", "openai-whisper", "onnx-asr"] = "faster-whisper"
     speech_model: str = ""  # empty: the embedded whisper base (Parakeet for onnx-asr); else a path or hub name
     speech_language: str = ""  # empty: detect

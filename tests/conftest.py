@@ -52,8 +52,11 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def settings(home: Path) -> Settings:
-    """The defaults, with everything in `home`, whatever the environment says."""
-    return Settings.load(environment={}, home=home)
+    """The defaults, with everything in `home`, whatever the environment says.
+
+    But for `vision`: captions of every picture are a second's work each, and tests about them have senses of their own.
+    """
+    return Settings.load(environment={}, home=home, vision=False)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

@@ -20,7 +20,10 @@ from support.paths import ROOT, SUPPORT
 from medley_search import PACKAGES
 
 Follow = Callable[[str], "Recipe"]
-SETTINGS = "Settings.load(environment={}, home=Path('home'), speech=False, sound=False, ocr=False, settle_seconds=0.0)"
+SETTINGS = (
+    "Settings.load(environment={}, home=Path('home'), speech=False, sound=False, ocr=False, vision=False, "
+    "settle_seconds=0.0)"
+)
 
 
 class Recipe:

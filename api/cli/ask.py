@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import msgspec
 
 from api.cli.options import filter_options, filters_of, json_option
 from api.cli.output import print_answer, print_json
@@ -44,7 +45,8 @@ def ask(question: str, about: tuple[str, ...], limit: int, as_json: bool, **give
     )
     try:
         refuse_empty_library(engine.database)
-        if settings.vision and plan_question(question).look(tuple(Sense)):
+        plan = msgspec.structs.replace(plan_question(question), given=bool(about))
+        if settings.vision and plan.look(tuple(Sense)):
             backends.prepare(settings)  # says so where it takes time, and is done while indexing, as a rule
         answer = engine.ask(question, filters_of(given), limit, assets=about or None)
     finally:

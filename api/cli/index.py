@@ -24,11 +24,12 @@ from indexer.sources.ignoring import LINKS_OUT, checked_patterns
 from indexer.sources.overlaps import add
 from indexer.sources.scan import ScanReport, scan_paths, scan_source
 from indexer.sources.stores.addresses import archive_root, is_archive_file, is_store, parsed
-from search.catalog import assets, queue, removals, sources
+from search.catalog import assets, captions, queue, removals, sources
 from search.catalog.database import Database
 from search.catalog.records import AssetRecord, Counts, SourceRecord
 from search.errors import MedleyError, UsageError
 from search.language import backends
+from search.multimodal.vision import sees
 from search.settings import Settings
 
 _SHOWN_FAILURES = 20
@@ -108,7 +109,7 @@ def index(
                 work_on(settings, database, options, stop)
             else:
                 _work(settings, database, workers, stop)
-        _conclude(database, added, stopped=stop.is_set())
+        _conclude(settings, database, added, stopped=stop.is_set())
 
 
 def _add(
@@ -164,9 +165,11 @@ def _is_anything_due(database: Database) -> bool:
 def _work(settings: Settings, database: Database, workers: int | None, stop: threading.Event) -> None:
     preparing = threading.Thread(target=backends.prepare, args=(settings,), name="prepare-language-model", daemon=True)
     preparing.start()
+    # Nobody waits for captions: workers that have nothing else to do make them.
+    searchable = msgspec.structs.replace(settings, vision=False)
     with (
         thumbnails_ahead(settings, database, finish_unless=stop),
-        Indexer(settings, database, concurrency=workers) as indexer,
+        Indexer(searchable, database, concurrency=workers) as indexer,
         shown_progress() as listener,
     ):
         indexer.worker().run(stop, until_idle=True, listener=listener)
@@ -175,15 +178,16 @@ def _work(settings: Settings, database: Database, workers: int | None, stop: thr
         preparing.join()
 
 
-def _conclude(database: Database, added: Sequence[SourceRecord], stopped: bool) -> None:
+def _conclude(settings: Settings, database: Database, added: Sequence[SourceRecord], stopped: bool) -> None:
     """Say how it ended. Raises MedleyError when nothing could be indexed."""
 
-    def read() -> tuple[Counts, list[AssetRecord], list[SourceRecord]]:
+    def read() -> tuple[Counts, list[AssetRecord], list[SourceRecord], int]:
         with database.read() as connection:
             scanned = [sources.get_source(connection, source.id) for source in added]
-            return assets.counts(connection), assets.failures(connection, limit=1_000_000), scanned
+            failures = assets.failures(connection, limit=1_000_000)
+            return assets.counts(connection), failures, scanned, captions.count_without(connection)
 
-    counts, failed, scanned = database.patiently(read)
+    counts, failed, scanned, plain = database.patiently(read)
     _say_failures(failed)
     if stopped:
         click.echo(f"Stopped; {counts.pending} files are still pending, the next run continues with them.")
@@ -191,6 +195,11 @@ def _conclude(database: Database, added: Sequence[SourceRecord], stopped: bool) 
     click.echo(f"{counts.indexed} files are searchable, {counts.quarantined} quarantined, {counts.missing} missing.")
     if counts.unread:
         click.echo(f"The text in {counts.unread} of them is still to be read; the next run continues with it.")
+    if plain and sees(settings):
+        click.echo(
+            f"{plain} pictures get captions later, while `medley serve` or `medley worker` has nothing else to do "
+            "(setting vision)."
+        )
     if counts.pending or counts.working:
         click.echo(f"{counts.pending + counts.working} files wait to be tried again; see `medley status`.")
     if not counts.indexed:

@@ -25,10 +25,14 @@ from search.catalog.records import AssetRecord, SegmentRecord
 from search.catalog.segments import segments_of_assets
 from search.errors import MachineError, TransientMediaError
 from search.results import Kind
+from search.runtime.room import free_bytes
 from search.settings import Settings
 from search.signals import Signal
 from search.spaces.inputs import ImageInput, Picture, Waveform
 
+LEAST_FREE_BYTES = (
+    2 * 1024**3
+)  # of memory, before models are loaded that take 1.3 GB: captions must cost no worker its life
 TOGETHER = 8  # in one batch of the model: a lease must outlive it on a slow machine
 _LACKING_TIMES = 5  # as long as after that many failures: a machine lacks something for longer than a moment
 _INPUT = 0  # the only picture that is asked of the decoder
@@ -92,7 +96,11 @@ class Captioner:
         decode: Callable[[DecodeRequest], Items],
         choose: Choose,
         owner: str,
+        free: Callable[[], int | None] = free_bytes,
     ) -> None:
+        """`free`: bytes of memory; None where nobody can tell."""
+        self._free = free
+        self._loaded = False
         self._settings = settings
         self._database = database
         self._senses = senses
@@ -103,11 +111,18 @@ class Captioner:
         self._sounds = LibrarySounds(settings, database, self._places, decode)
 
     def caption_some(self) -> int:
-        """Caption a few; returns how many were claimed. Raises LanguageModelError, SpaceError, CatalogError."""
+        """Caption a few; returns how many were claimed: none where memory is short.
+
+        Raises LanguageModelError, SpaceError, CatalogError.
+        """
+        if not self._loaded and (free := self._free()) is not None and free < LEAST_FREE_BYTES:
+            _log.debug("no captions are made while less than %d MB of memory are free", LEAST_FREE_BYTES // 1024**2)
+            return 0
         kinds = [Kind.IMAGE, Kind.AUDIO] if self._senses.hearing else [Kind.IMAGE]
         with self._database.write() as connection:
             lease = self._settings.lease_seconds
             claimed = claim_without_caption(connection, self._owner, TOGETHER, lease, kinds)
+        self._loaded = bool(claimed)  # idle models are released
         # What has ended its worker before, or can't be decoded any more, stays without words.
         captions = {asset.id: "" for asset in claimed}
         pictures: dict[int, Picture] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, and_, bindparam, or_, text, update
+from sqlalchemy import Connection, and_, bindparam, func, or_, select, text, update
 
 from search.catalog.models import WITHOUT_CAPTION, asset
 from search.catalog.queue import FRESH, NO_LEASE, Claims, hold, take
@@ -36,6 +36,12 @@ def claim_without_caption(
     free = or_(asset.c.lease_expires_at.is_(None), silent)
     waiting = and_(text(WITHOUT_CAPTION), asset.c.kind.in_(kinds), ~asset.c.unread, asset.c.not_before <= now, free)
     return take(connection, waiting, AssetStatus.INDEXED, owner, limit, now + lease_seconds)
+
+
+def count_without(connection: Connection) -> int:
+    """How many searchable images no model has looked at yet."""
+    waiting = select(func.count()).where(text(WITHOUT_CAPTION), asset.c.kind == Kind.IMAGE)
+    return int(connection.execute(waiting).scalar_one())
 
 
 def write_captions(connection: Connection, claims: Claims, captions: Mapping[int, str]) -> set[int]:

@@ -131,6 +131,11 @@ class Senses(Struct, frozen=True):
             self.hearing.release()
 
 
+def sees(settings: Settings) -> bool:
+    """Whether the language model looks at pictures by itself: there is an adapter, and it is wanted."""
+    return settings.vision and adapter_path(STARTER, settings.llm).is_file()
+
+
 def open_senses(model: object, settings: Settings) -> Senses | None:
     """The senses of a language model; None for one without an adapter.
 

@@ -35,7 +35,7 @@ def test_the_same_files_indexed_in_two_homes_give_the_same_results(tmp_path: Pat
 
 def _results(home: Path, folder: Path) -> list[bytes]:
     """Each query's results as JSON, from a library of their own with the folder's files."""
-    settings = Settings.load({}, home=home, speech=False, sound=False, ocr=False, settle_seconds=0.0)
+    settings = Settings.load({}, home=home, speech=False, sound=False, ocr=False, vision=False, settle_seconds=0.0)
     engine = SearchEngine.open(settings)
     try:
         with engine.database.write() as connection:

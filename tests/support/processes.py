@@ -21,7 +21,7 @@ MODELS = ROOT / ".pytest_cache" / "d" / "models"
 
 
 def environment(home: Path, **settings: str) -> dict[str, str]:
-    """The environment of a process whose home is `home`, with these settings and no others.
+    """The environment of a process whose home is `home`, with these settings and no others but `vision`, which is off.
 
     Homes that exist share one converted language model. One that does not is made by the process, model and all.
     """
@@ -30,7 +30,7 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
         MODELS.mkdir(parents=True, exist_ok=True)
         models.symlink_to(MODELS, target_is_directory=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MEDLEY_")}
-    given = {f"MEDLEY_{name.upper()}": value for name, value in settings.items()}
+    given = {f"MEDLEY_{name.upper()}": value for name, value in {"vision": "false", **settings}.items()}
     return {**kept, "OMP_NUM_THREADS": "1", "MEDLEY_HOME": str(home), **given}
 
 

@@ -189,7 +189,7 @@ function facts(asset) {
     ["Place", placed(asset)],
     ["File", asset.size_bytes && asset.modified_at && `${bytes(asset.size_bytes)}, changed ${day(asset.modified_at)}`],
     ["Left out", asset.note],
-    ["Seen in it", asset.caption],
+    [asset.kind === "audio" ? "Seems to sound like" : "Seems to show", asset.caption],
   ].filter(([, value]) => value);
   return h("dl", {}, known.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]));
 }

@@ -18,7 +18,7 @@ import click
 import msgspec
 import pytest
 from PIL import Image
-from support.catalog_world import add_library, claims_held, result
+from support.catalog_world import add_library, claims_held, index_all, result
 
 from api.cli import COMMANDS, medley, run
 from api.cli.output import print_result
@@ -44,6 +44,7 @@ def medley_run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     for name in [name for name in os.environ if name.startswith("MEDLEY_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("MEDLEY_HOME", str(home))
+    monkeypatch.setenv("MEDLEY_VISION", "false")
 
     def invoke(*arguments: str) -> tuple[int, str, str]:
         status = run(list(arguments))
@@ -243,6 +244,32 @@ def test_index_rides_out_a_lost_connection_at_any_of_its_steps(
         if victim not in lost:
             break
     assert len(lost) >= 8
+
+
+@pytest.mark.parametrize(
+    ("vision", "llm", "later"), [(None, None, True), ("false", None, False), (None, "openai:a-model", False)]
+)
+def test_indexing_waits_for_no_captions_and_says_that_they_come_later(
+    sqlite_url: str,
+    medley_run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    vision: str | None,
+    llm: str | None,
+    later: bool,
+) -> None:
+    for name, value in (("MEDLEY_VISION", vision), ("MEDLEY_LLM", llm)):
+        monkeypatch.delenv(name, raising=False)
+        if value:
+            monkeypatch.setenv(name, value)
+    database = Database.open(sqlite_url)
+    add_library(database, ["a.jpg", "b.jpg"])
+    index_all(database)
+    database.close()
+    (tmp_path / "empty").mkdir()
+    status, out, _ = medley_run("index", str(tmp_path / "empty"))
+    assert status == 0
+    assert ("2 pictures get captions later" in out) is later
 
 
 def test_a_folder_of_links_that_lead_out_says_where_they_lead(medley_run: Run, tmp_path: Path) -> None:

@@ -112,6 +112,18 @@ def test_images_get_a_caption_when_they_are_searchable(library: Library) -> None
     assert describer.asked == [3]
 
 
+@pytest.mark.parametrize(("free", "asked"), [(100 * 1024**2, []), (8 * 1024**3, [1]), (None, [1])])
+def test_no_captions_are_made_where_memory_is_short(library: Library, free: int | None, asked: list[int]) -> None:
+    Image.new("RGB", (64, 48), "red").save(library.root / "one.png")
+    library.index()
+    describer = ColourDescriber()
+    captioner = Captioner(
+        library.settings, library.database, Heads(describer), library.pool.decode, likeliest, "me", free=lambda: free
+    )
+    assert captioner.caption_some() == len(asked)
+    assert describer.asked == asked
+
+
 def test_a_copy_of_a_captioned_image_has_its_caption(library: Library) -> None:
     Image.new("RGB", (64, 48), "red").save(library.root / "one.png")
     describer = ColourDescriber()
