@@ -220,11 +220,12 @@ class Answerer:
                 looked = self._looked(looker, look, shown)
             if any(looked):
                 return extractive_answers.from_looks(list(zip(shown, looked, strict=True)), look)
-            if plan.given:
+            if plan.given and looker.ready:
                 return []  # that it may be there is no news to who points at it
         # What a picture shows besides is no answer to what a look at it could not tell.
         seeming = [""] * len(shown) if looker else self._impressions(shown, vectors)
-        return extractive_answers.from_sights(list(zip(shown, seeming, strict=True)), look is not None)
+        later = looker is not None and not looker.ready
+        return extractive_answers.from_sights(list(zip(shown, seeming, strict=True)), look is not None, later)
 
     def _looked(self, looker: Looker, look: Look, hits: Sequence[Hit]) -> list[str]:
         """What a look seems to tell about each hit. What it shows as a whole may be known from indexing."""

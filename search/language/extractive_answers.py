@@ -129,9 +129,14 @@ def sure_or_near(hits: Sequence[Hit]) -> list[Hit]:
     return [hit for hit in hits if hit.relevance >= min(SURE, NEARLY_SEEN * hits[0].relevance)]
 
 
-def from_sights(descriptions: Sequence[tuple[Hit, str]], asked_to_look: bool) -> list[Sentence]:
-    """Pictures that match, with the model's impression where it has one; or, where more is asked for, where to look."""
-    sentences = []
+def from_sights(
+    descriptions: Sequence[tuple[Hit, str]], asked_to_look: bool, looks_later: bool = False
+) -> list[Sentence]:
+    """Pictures that match, with the model's impression where it has one; or, where more is asked for, where to look.
+
+    `looks_later`: the model that looks is still being prepared, so nothing was looked at; the first sentence says so.
+    """
+    sentences: list[Sentence] = []
     for hit, impression in descriptions[:MAX_SENTENCES]:
         (span,) = _seen([hit])
         at = _place(span)
@@ -139,6 +144,8 @@ def from_sights(descriptions: Sequence[tuple[Hit, str]], asked_to_look: bool) ->
         match = ("may hold it" if heard else "may show it") if asked_to_look else _match(hit)
         seems = "it sounds like" if heard else "it seems to show"
         words = f"{span.name}{at} {match}{f'; {seems}: {impression}' if impression else ''}."
+        if looks_later and not sentences:
+            words = f"{words[:-1]}; the model that could tell is still being prepared, ask again in a minute."
         sentences.append(Sentence(words, span, hit.relevance))
     return sentences
 

@@ -61,14 +61,19 @@ class Looker:
         self._pictures = pictures
         self._sounds = sounds
 
+    @property
+    def ready(self) -> bool:
+        """Can it look at once? Not while a server is converting the language model."""
+        return self._senses.vision.ready
+
     def impressions(self, look: Look, hits: Sequence[Hit]) -> list[str]:
         """What the first moment of each hit seems to tell; "" where it says nothing.
 
         `hits`: by what is looked at or listened to, as `evidence.perceived` gives them.
         """
         said = [""] * len(hits)
-        if not self._senses.vision.ready:
-            # A server is converting the model right now: the caller gets the hits that match instead of a time-out.
+        if not self.ready:
+            # The caller gets the hits that match instead of a time-out.
             _log.info("nothing is looked at: the language model is still being prepared")
             return said
         ask = self._see if look.sense is Sense.SEEN else self._hear

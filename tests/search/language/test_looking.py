@@ -181,6 +181,17 @@ def test_a_film_is_not_looked_at_for_what_is_said_in_it() -> None:
     assert eyes.asked == []
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_an_answer_says_when_it_could_not_look_yet(given: bool) -> None:
+    asked = answerer(WordModel(), "words", looker(Eyes(ready=False)))
+    plan = msgspec.structs.replace(plan_question("What colour is the dog's collar?"), given=given)
+    answer = asked.answer(plan, [pictured("dog.jpg", 1), pictured("cat.jpg", 2)], {})
+    assert answer.answer == (
+        "dog.jpg may show it; the model that could tell is still being prepared, ask again in a minute. [1] "
+        "cat.jpg may show it. [2]"
+    )
+
+
 def test_a_question_in_another_language_is_put_to_the_model_in_english() -> None:
     eyes = Eyes()
     asked = answerer(WordModel(), "words", looker(eyes))
