@@ -27,9 +27,9 @@ from benchmarks.soft_tokens import CHOICES
 from indexer.ingest.caption_choice import nearest
 from search.arrays import Float32Array
 from search.language.backends import LocalModel
-from search.multimodal.adapter import Adapter, adapter_path
+from search.multimodal.adapter import SHIPPED, Adapter
 from search.multimodal.colours import ANSWERS, COLOURS, chances, phrases, surest
-from search.multimodal.map_encoder import STARTER, MapEncoder, open_map_encoder
+from search.multimodal.map_encoder import MapEncoder, open_map_encoder
 from search.multimodal.model import CAPTION_BEAMS, MultimodalModel
 from search.settings import Settings
 from search.signals import Signal
@@ -143,9 +143,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--describe", type=int, default=12, help="photos that are printed: file, written, true caption")
     parser.add_argument("--ablate", action="store_true")
     options = parser.parse_args(arguments)
-    settings = Settings.load(home=options.home)
-    adapter = Adapter.load(options.adapter or adapter_path(STARTER, "embedded"))
-    encoder = open_map_encoder(STARTER, settings)
+    adapter = Adapter.load(options.adapter or SHIPPED)
+    settings = Settings.load(home=options.home, llm=adapter.record.model)
+    encoder = open_map_encoder(adapter.record.encoder_name, settings)
     photos = read_photos(options.data / "photos" / "flickr8k.jsonl", options.part)[: options.photos]
     files = [options.data / "photos" / "flickr8k" / described["file"] for described in photos]
     space = open_space(newest_starter(), settings)

@@ -25,10 +25,9 @@ from indexer.ingest.caption_choice import nearest
 from search.arrays import Float32Array
 from search.language.backends import LocalModel
 from search.language.lexical import content
-from search.multimodal.adapter import Adapter, adapter_path, sounds_path
+from search.multimodal.adapter import SHIPPED, SHIPPED_SOUNDS, Adapter
 from search.multimodal.model import MultimodalModel
 from search.multimodal.sound_encoder import SoundMaps
-from search.multimodal.vision import STARTER
 from search.settings import Settings
 from search.signals import Signal
 from search.spaces.registry import open_space
@@ -94,8 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     labels = [str(sounds.labels[n]) for n in numbers]
     names = [name for name in CAPTIONS if name not in SYNTHETIC]
     vectors = vectors_of(options.data, numbers, settings, options.sound_head or shipped(HEAD))
-    base = Adapter.load(adapter_path(STARTER, "embedded"))
-    heard = Adapter.load(options.sounds or sounds_path("embedded"), base)
+    base = Adapter.load(SHIPPED)
+    heard = Adapter.load(options.sounds or SHIPPED_SOUNDS, base)
     with LocalModel(settings).adapted(heard) as model:
         soft = model.soft_tokens(sounds.whole(numbers))
         if options.ablate:

@@ -65,7 +65,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     speech: bool = True
     sound: bool = True
     ocr: bool = True
-    vision: bool = True  # may the embedded language model look and listen: captions, and answers that need it
+    vision: bool = True  # may a language model with an adapter look and listen: captions, and answers that need it
+    vision_encoder: str = "starter"  # that `vision` looks with: starter, or an open_clip model as MODEL:PRETRAINED
     speech_backend: Literal["faster-whisper", "openai-whisper", "onnx-asr"] = "faster-whisper"
     speech_model: str = ""  # empty: the embedded whisper base (Parakeet for onnx-asr); else a path or hub name
     speech_language: str = ""  # empty: detect
@@ -158,6 +159,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def models(self) -> Path:
         """Folder of unpacked or converted model weights; a cache."""
         return self.home / "models"
+
+    @property
+    def adapters(self) -> Path:
+        """Folder of multimodal adapters that people trained; originals, unlike the rest of `models`."""
+        return self.models / "adapters"
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, **overrides: Any) -> Self:

@@ -27,8 +27,8 @@ from torch import nn
 
 from search.arrays import Float32Array
 from search.language.embedded_model import NAME as EMBEDDED
-from search.multimodal.adapter import Adapter, AdapterRecord
-from search.multimodal.map_encoder import STARTER, MapEncoder, open_map_encoder
+from search.multimodal.adapter import STARTER, Adapter, AdapterRecord
+from search.multimodal.map_encoder import MapEncoder, open_map_encoder
 from search.multimodal.model import resampler_of
 from search.settings import Settings
 from search.spaces.device import choose_device
@@ -83,6 +83,7 @@ class Training:
         )
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._begin = (options.align_steps, 0)  # the step at which each group does
+        self._instruct_from: int = max(options.instruct_from, options.align_steps)
         self.step = 0
         self._state = options.work / "state.pt"
         if self._state.is_file():
@@ -112,7 +113,7 @@ class Training:
     @property
     def _instructs(self) -> bool:
         """Are there questions in this step?"""
-        return self.step >= max(self._options.instruct_from, self._options.align_steps)
+        return self.step >= self._instruct_from
 
     def _learn(self, lessons: Sequence[Lesson]) -> float:
         options = self._options
@@ -197,7 +198,8 @@ def record_of(options: argparse.Namespace, encoder: MapEncoder) -> AdapterRecord
     command = " ".join(f"--{name.replace('_', '-')} {getattr(options, name)}" for name in told)
     return AdapterRecord(
         encoder=encoder.identity,
-        model=options.model,
+        encoder_name=options.encoder_name or options.encoder,
+        model=options.model_name or options.model,
         layer=options.layer,
         rank=options.rank,
         tokens=options.tokens,
@@ -216,6 +218,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--start", type=Path, help="an adapter of this pair to go on from")
     parser.add_argument("--encoder", default=STARTER, help="starter, or an open_clip model as MODEL:PRETRAINED")
     parser.add_argument("--model", default=EMBEDDED, help="embedded, or a transformers name or folder")
+    parser.add_argument("--encoder-name", default="", help="where it is used: the setting vision_encoder; as --encoder")
+    parser.add_argument("--model-name", default="", help="where it is used: the setting llm; default: as --model")
     parser.add_argument("--layer", type=int, default=15, help="before which soft tokens enter")
     parser.add_argument("--rank", type=int, default=24)
     parser.add_argument("--tokens", type=int, default=16, help="soft tokens of a picture")

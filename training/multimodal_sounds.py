@@ -27,11 +27,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from search.arrays import Float32Array
-from search.multimodal.adapter import Adapter, AdapterRecord, adapter_path
+from search.multimodal.adapter import SHIPPED, Adapter, AdapterRecord
 from search.multimodal.low_rank import merge
 from search.multimodal.model import resampler_of
 from search.multimodal.sound_encoder import SoundMaps
-from search.multimodal.vision import STARTER
 from search.settings import Settings
 from search.spaces.device import choose_device
 from training.multimodal_data import Said, draw
@@ -180,6 +179,7 @@ def record_of(options: argparse.Namespace, base: Adapter) -> AdapterRecord:
     parts = " ".join(options.parts)
     return AdapterRecord(
         encoder=SoundMaps.identity,
+        encoder_name="whisper",
         model=base.record.model,
         layer=base.record.layer,
         rank=base.record.rank,
@@ -220,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train, and write the file at every save."""
     options = parse(arguments)
     torch.manual_seed(options.seed)
-    base = Adapter.load(options.base or adapter_path(STARTER, "embedded"))
+    base = Adapter.load(options.base or SHIPPED)
     settings = Settings.load(device=options.device)
     sounds = Sounds(options.data, SoundMaps.load(settings), options.work, options.copies, options.seed)
     network, tokenizer = load_model(base.record.model, choose_device(settings.device))

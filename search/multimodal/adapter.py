@@ -1,15 +1,17 @@
 """The file of a multimodal adapter: one encoder's resampler and one language model's low-rank updates, in int8.
 
 A further encoder's resampler, trained over those updates, lies in a file of its own that names them. A matrix is kept
-in whole numbers with one scale a row or a column, whichever are fewer; small tensors in float16. Knows files and their
-record; knows no network.
+in whole numbers with one scale a row or a column, whichever are fewer; small tensors in float16. Files are found by
+their records, whatever they are called. Knows files and their record; knows no network.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,6 +22,10 @@ from safetensors.numpy import save_file
 from search.errors import LanguageModelError
 
 WEIGHTS = Path(__file__).parent / "weights"
+SHIPPED = WEIGHTS / "adapter-starter--embedded.safetensors"
+SHIPPED_SOUNDS = WEIGHTS / "sounds-whisper--embedded.safetensors"
+STARTER = "starter"  # the encoder of the adapter that ships
+_FILES = "*.safetensors"
 _SCALE = ".scale"
 _SMALL = 4096  # numbers below which int8 saves nothing that counts
 _RECORD = "record"
@@ -38,6 +44,7 @@ class AdapterRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     heads: int
     caption: str = "The picture shows:"  # what a caption answers
     question: str = "Question: {} Short answer:"
+    encoder_name: str = STARTER  # by which it is opened: the setting vision_encoder
     over: str = ""  # the updates that a file without its own was trained over: their `updates_identity`
     training: Mapping[str, str] = {}  # data sets with their terms, command, steps, results; for people
 
@@ -48,6 +55,7 @@ class Adapter(Struct, frozen=True):
     record: AdapterRecord
     tensors: Mapping[str, np.ndarray]
     base: Adapter | None = None  # whose updates it uses, if it has none of its own
+    path: Path | None = None  # where it was read
 
     @property
     def updates_identity(self) -> str:
@@ -71,18 +79,11 @@ class Adapter(Struct, frozen=True):
     @classmethod
     def load(cls, path: Path, base: Adapter | None = None) -> Adapter:
         """Read it; `base` holds the updates for one that has none. Raises LanguageModelError, naming the file."""
-        try:
-            with safe_open(path, framework="np") as file:
-                metadata = file.metadata() or {}
-                held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-            record = msgspec.json.decode(metadata[_RECORD], type=AdapterRecord)
-        except (OSError, SafetensorError, KeyError, msgspec.MsgspecError) as error:
-            raise LanguageModelError(
-                f"{path}: no multimodal adapter ({error}); make one with training/multimodal.py"
-            ) from None
+        with _open(path) as (file, record):
+            held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         if base is not None:
             _refuse_misfit(path, record, base)
-        return cls(record, {name: _unpacked(name, held) for name in held if not name.endswith(_SCALE)}, base)
+        return cls(record, {name: _unpacked(name, held) for name in held if not name.endswith(_SCALE)}, base, path)
 
 
 def _refuse_misfit(path: Path, record: AdapterRecord, base: Adapter) -> None:
@@ -95,18 +96,55 @@ def _refuse_misfit(path: Path, record: AdapterRecord, base: Adapter) -> None:
         )
 
 
-def adapter_path(encoder: str, model: str, folder: Path = WEIGHTS) -> Path:
-    """Where the adapter of a pair lies inside its folder, if there is one."""
-    return folder / f"adapter-{_plain(f'{encoder}--{model}')}.safetensors"
+def records(folder: Path) -> dict[Path, AdapterRecord]:
+    """The records of all adapters in a folder. Raises LanguageModelError for a file that is none."""
+    read: dict[Path, AdapterRecord] = {}
+    for path in sorted(folder.glob(_FILES)):
+        with _open(path) as (_, record):
+            read[path] = record
+    return read
 
 
-def sounds_path(model: str, folder: Path = WEIGHTS) -> Path:
-    """Where the resampler of sounds lies that was trained over a model's adapter, if there is one."""
-    return folder / f"sounds-{_plain(f'whisper--{model}')}.safetensors"
+def find_adapter(encoder: str, model: str, folders: Sequence[Path]) -> Path | None:
+    """The file of a pair's adapter by the names of both, in the first folder that has one.
+
+    Raises LanguageModelError for a broken file, and where two files of a folder fit.
+    """
+
+    def fits(record: AdapterRecord) -> bool:
+        return not record.over and (record.encoder_name, record.model) == (encoder, model)
+
+    return _find(fits, folders)
 
 
-def _plain(name: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in name.lower())
+def find_sounds(base: Adapter, folders: Sequence[Path]) -> Adapter | None:
+    """The resampler of sounds that was trained over the updates of `base`. Raises as `find_adapter`."""
+    over = base.updates_identity
+    path = _find(lambda record: record.over == over, folders)
+    return Adapter.load(path, base) if path else None
+
+
+def _find(fits: Callable[[AdapterRecord], bool], folders: Sequence[Path]) -> Path | None:
+    for folder in folders:
+        fitting = [path for path, record in records(folder).items() if fits(record)]
+        if len(fitting) > 1:
+            names = ", ".join(path.name for path in fitting)
+            raise LanguageModelError(f"{folder}: {names} are for the same models: keep one of them there")
+        if fitting:
+            return fitting[0]
+    return None
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[tuple[Any, AdapterRecord]]:
+    """The file and its record. Raises LanguageModelError, also for what its user finds broken."""
+    try:
+        with safe_open(path, framework="np") as file:
+            yield file, msgspec.json.decode((file.metadata() or {})[_RECORD], type=AdapterRecord)
+    except (OSError, SafetensorError, KeyError, msgspec.MsgspecError) as error:
+        raise LanguageModelError(
+            f"{path}: no multimodal adapter ({error}); make one with training/multimodal.py"
+        ) from None
 
 
 def _packed(name: str, tensor: np.ndarray) -> dict[str, np.ndarray]:

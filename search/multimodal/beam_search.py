@@ -33,16 +33,17 @@ class Written:
 def search(decoder: SplitDecoder, soft: Tensor, prompt: Tensor, end: int, beams: Beams) -> list[list[Written]]:
     """For each of `soft (n, tokens, width)`, `beams.width` texts after the ids `prompt (length,)`, the best first.
 
-    `end` closes a text.
+    Fewer where the vocabulary is smaller than that. `end` closes a text.
     """
-    count, width = len(soft), beams.width
+    count, width = len(soft), min(beams.width, len(decoder.words))
     read, states = decoder.read(decoder.begin(soft), prompt.expand(count, -1))
     steps = decoder.logits(states[:, -1]).log_softmax(-1)
     scores, chosen = steps.topk(width, dim=1)  # (n, width)
-    rows = torch.arange(count, device=soft.device).repeat_interleave(width)
+    where = decoder.words.device
+    rows = torch.arange(count, device=where).repeat_interleave(width)
     read = read.take(rows)
     texts, scores = chosen.reshape(-1, 1), scores.reshape(-1)
-    first = torch.arange(count, device=soft.device)[:, None] * width
+    first = torch.arange(count, device=where)[:, None] * width
     stop = int((decoder.words == end).nonzero()[0, 0])
     for _ in range(beams.tokens - 1):
         over = texts[:, -1] == stop

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from search.arrays import FloatArray
+from search.multimodal.adapter import STARTER
 from search.settings import Settings
 from search.spaces.device import choose_device, choose_dtype
 from search.spaces.efficientnet import load_efficientnet, normalise
@@ -24,7 +25,6 @@ from search.spaces.specification import ClipSpecification
 from search.spaces.starter import IMAGE_INPUT
 from search.spaces.weights import EFFICIENTNET, IMAGE, shipped
 
-STARTER = "starter"
 _PLACES = ("hf-hub:", "local-dir:")  # names of models that bring their weights along
 _NETWORK = "network."
 _TOGETHER = 4  # pictures; larger batches fall out of a processor's cache

@@ -5,15 +5,17 @@ Loads at its first use and lets go when idle. Knows pictures and waveforms; know
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
 from search.arrays import Float32Array, FloatArray
-from search.errors import SpaceError
-from search.multimodal.adapter import Adapter, adapter_path, sounds_path
+from search.errors import LanguageModelError, SpaceError
+from search.multimodal.adapter import STARTER, WEIGHTS, Adapter, find_adapter, find_sounds, records
 from search.runtime.lazy import Lazy
 from search.settings import Settings
 from search.spaces.inputs import ImageInput, Picture, Waveform
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from search.multimodal.sound_encoder import SoundMaps
 
 Content = TypeVar("Content")
-STARTER = "starter"  # the encoder that adapters are shipped for
+_log = logging.getLogger(__name__)
 
 
 class Adaptable(Protocol):
@@ -90,8 +92,9 @@ class _Perception(Generic[Content]):
         with self._encoder.use() as encoder:
             if encoder.identity != self._adapter.record.encoder:
                 raise SpaceError(
-                    f"the multimodal adapter was trained for the encoder {self._adapter.record.encoder}, "
-                    f"and this is {encoder.identity}: train one with {self._recipe}"
+                    f"{self._adapter.path}: was trained for the encoder {self._adapter.record.encoder}, and "
+                    f"{self._adapter.record.encoder_name!r} is {encoder.identity} here: get the weights it was trained "
+                    f"with, or train another one with {self._recipe}"
                 )
             maps: FloatArray = encoder.maps(contents)
             return maps
@@ -133,34 +136,68 @@ class Senses(Struct, frozen=True):
 
 def sees(settings: Settings) -> bool:
     """Whether the language model looks at pictures by itself: there is an adapter, and it is wanted."""
-    return settings.vision and adapter_path(STARTER, settings.llm).is_file()
+    return settings.vision and find_adapter(settings.vision_encoder, settings.llm, _folders(settings)) is not None
 
 
 def open_senses(model: object, settings: Settings) -> Senses | None:
-    """The senses of a language model; None for one without an adapter.
+    """The senses of a language model with the encoder of the settings, by the adapters there are for both.
 
-    Raises LanguageModelError for a broken file, and for files that don't fit together.
+    None where there is no adapter for the starter's encoder, which nobody asked for. Raises LanguageModelError where
+    there is none for another one, for a broken file, and where two files fit.
     """
+    senses = _fitting_senses(model, settings)
+    if senses is None and settings.vision_encoder != STARTER:
+        raise LanguageModelError(_nothing_fits(settings))
+    return senses
+
+
+def _fitting_senses(model: object, settings: Settings) -> Senses | None:
     if not hasattr(model, "adapted") or not hasattr(model, "name") or not hasattr(model, "ready"):
         return None
-    path = adapter_path(STARTER, model.name)
-    if not path.is_file():
+    folders = _folders(settings)
+    path = find_adapter(settings.vision_encoder, model.name, folders)
+    if path is None:
         return None
     adapter = Adapter.load(path)
     idle = settings.idle_release_seconds
     vision = Vision(model, adapter, Lazy(lambda: _open_map_encoder(settings), idle))
-    sounds = sounds_path(model.name)
-    if not settings.sound or not sounds.is_file():
+    if not settings.sound:
         return Senses(vision, None)
-    heard = Adapter.load(sounds, adapter)
+    heard = find_sounds(adapter, folders)
+    if heard is None:
+        _log.warning(
+            "Nothing was trained to hear with %s: sounds get no captions. python -m training.multimodal_sounds "
+            "--base %s --output %s trains it",
+            *(path, path, settings.adapters / "sounds.safetensors"),
+        )
+        return Senses(vision, None)
     return Senses(vision, Hearing(model, heard, Lazy(lambda: _open_sound_encoder(settings), idle)))
+
+
+def _folders(settings: Settings) -> tuple[Path, ...]:
+    return settings.adapters, WEIGHTS
+
+
+def _nothing_fits(settings: Settings) -> str:
+    there = [
+        f"{path.name} is for {record.encoder_name} and {record.model}"
+        for path, record in records(settings.adapters).items()
+        if not record.over
+    ]
+    return (
+        f"{settings.adapters}: no multimodal adapter for the encoder {settings.vision_encoder!r} (setting "
+        f"MEDLEY_VISION_ENCODER) and the language model {settings.llm!r} (MEDLEY_LLM, a local one)"
+        f"{''.join(f'; {line}' for line in there)}. Train one with python -m training.multimodal --encoder "
+        f"{settings.vision_encoder} --model {settings.llm} --output {settings.adapters / 'NAME.safetensors'}, or set "
+        f"MEDLEY_VISION_ENCODER={STARTER}"
+    )
 
 
 def _open_map_encoder(settings: Settings) -> MapEncoder:
     # torch takes seconds to import, and most processes never look at a picture this way.
     from search.multimodal.map_encoder import open_map_encoder
 
-    return open_map_encoder(STARTER, settings)
+    return open_map_encoder(settings.vision_encoder, settings)
 
 
 def _open_sound_encoder(settings: Settings) -> SoundMaps:

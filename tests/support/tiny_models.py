@@ -134,7 +134,8 @@ def save_llama(folder: Path) -> Path:
     _seeded()
     words = tokenizer()
     ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-    config = LlamaConfig(**SMALL | ends | {"vocab_size": len(words), "num_hidden_layers": 3})
+    sizes = {"vocab_size": len(words), "num_hidden_layers": 3, "initializer_range": 0.3}
+    config = LlamaConfig(**SMALL | ends | sizes)
     LlamaForCausalLM(config).save_pretrained(folder)
     words.save_pretrained(folder)
     return folder

@@ -10,7 +10,11 @@ import pytest
 from PIL import Image
 from support.tiny_models import save_llama, save_open_clip
 
+from search.errors import LanguageModelError
+from search.language.backends import open_language_model
 from search.multimodal.adapter import Adapter
+from search.multimodal.vision import open_senses
+from search.settings import Settings
 from training.multimodal import main
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -44,7 +48,7 @@ def train(made: Path, output: Path, *more: str) -> Adapter:
     """A few steps; more of them if called again."""
     pair = ["--encoder", f"local-dir:{made / 'clip'}", "--model", str(made / "llama"), "--device", "cpu"]
     small = ["--layer", "1", "--rank", "2", "--tokens", "2", "--inner", "8", "--heads", "2", "--batch", "6"]
-    steps = ["--crops", "1", "--decay-from", "30", "--save-every", "20", "--rate", "0.01"]
+    steps = ["--crops", "1", "--decay-from", "30", "--save-every", "20", "--rate", "0.03"]
     where = ["--data", str(made), "--work", str(output.parent / "work"), "--output", str(output)]
     main([*pair, *small, *steps, *where, *more])
     return Adapter.load(output)
@@ -59,3 +63,21 @@ def test_the_first_stage_leaves_the_language_model_as_it_is(made: Path, home: Pa
     assert not np.array_equal(first.tensors["resampler.query"], before.tensors["resampler.query"])
     assert all(update.any() for update in second.below("layers.").values())
     assert "--align-steps 3" in second.record.training["command"]
+
+
+def test_what_was_trained_captions_pictures_through_the_settings(made: Path, home: Path) -> None:
+    encoder, model = f"local-dir:{made / 'clip'}", str(made / "llama")
+    settings = Settings.load(vision=True, sound=False, vision_encoder=encoder, llm=model, device="cpu")
+    with pytest.raises(LanguageModelError, match=r"models/adapters: no .*VISION_ENCODER.*training\.multimodal"):
+        open_senses(open_language_model(settings), settings)
+    train(made, settings.adapters / "mine.safetensors", "--steps", "60", "--decay-from", "50")
+    senses = open_senses(open_language_model(settings), settings)
+    assert senses is not None
+    pictures = [np.full((48, 64, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 255))]
+    red, blue = senses.vision.captions(pictures)
+    assert "red" in red[0]
+    assert "blue" in blue[0]
+
+    other = Settings.load(vision=True, vision_encoder="ViT-B-32:openai", llm=model, device="cpu")
+    with pytest.raises(LanguageModelError, match=r"mine\.safetensors is for local-dir:"):
+        open_senses(open_language_model(other), other)

@@ -14,10 +14,10 @@ import torch
 
 from search.errors import LanguageModelError
 from search.language.causal import CausalModel
-from search.multimodal.adapter import Adapter, AdapterRecord, adapter_path, sounds_path
+from search.multimodal.adapter import SHIPPED, SHIPPED_SOUNDS, Adapter, AdapterRecord, find_adapter, find_sounds
 from search.multimodal.beam_search import Beams
 from search.multimodal.low_rank import attach, linear_parts, merge
-from search.multimodal.map_encoder import STARTER, starter_identity
+from search.multimodal.map_encoder import starter_identity
 from search.multimodal.model import MultimodalModel
 from search.multimodal.resampler import Resampler, ResamplerShape, windows
 from search.multimodal.sound_encoder import PLACES as TIMES
@@ -182,7 +182,7 @@ def test_an_adapter_is_read_as_it_was_written_within_a_part_of_127(network: Any,
     held = adapter(network)
     big = np.random.default_rng(0).standard_normal((80, 200)).astype(np.float32)
     held = Adapter(held.record, {**held.tensors, "big": big})
-    path = adapter_path("any", "tiny", tmp_path)
+    path = tmp_path / "any.safetensors"
     held.save(path)
     read = Adapter.load(path)
     assert read.record == held.record
@@ -205,6 +205,40 @@ def test_an_adapter_of_another_model_is_refused(network: Any) -> None:
         MultimodalModel.build(network, Letters(), Adapter(held.record, fewer))
 
 
+class TestLookup:
+    """Files are found by what their records say."""
+
+    def test_a_folder_before_the_package_wins(self, network: Any, tmp_path: Path) -> None:
+        mine, shipped = tmp_path / "mine", tmp_path / "shipped"
+        for folder in (mine, shipped):
+            folder.mkdir()
+            adapter(network).save(folder / "any name.safetensors")
+        found = find_adapter("starter", "tiny", (mine, shipped))
+        assert found == mine / "any name.safetensors"
+        assert find_adapter("starter", "tiny", (tmp_path / "none", shipped)) is not None
+        assert find_adapter("ViT-B-32", "tiny", (mine, shipped)) is None
+        assert find_adapter("starter", "other", (mine, shipped)) is None
+
+    def test_two_that_fit_are_named(self, network: Any, tmp_path: Path) -> None:
+        for name in ("a", "b"):
+            adapter(network).save(tmp_path / f"{name}.safetensors")
+        with pytest.raises(LanguageModelError, match=r"a\.safetensors, b\.safetensors are for the same models"):
+            find_adapter("starter", "tiny", (tmp_path,))
+
+    def test_sounds_are_those_over_the_same_updates(self, network: Any, tmp_path: Path) -> None:
+        base = adapter(network)
+        base.save(tmp_path / "a.safetensors")
+        read = Adapter.load(tmp_path / "a.safetensors")
+        sounds(base, over="0123456789ab").save(tmp_path / "b.safetensors")
+        assert find_sounds(read, (tmp_path,)) is None
+        sounds(base, over=read.updates_identity).save(tmp_path / "c.safetensors")
+        heard = find_sounds(read, (tmp_path,))
+        assert heard is not None
+        assert (heard.path, heard.base) == (tmp_path / "c.safetensors", read)
+        found = find_adapter("starter", "tiny", (tmp_path,))  # which takes no sounds for pictures
+        assert found == read.path
+
+
 def test_tokens_look_at_their_part_of_the_picture_first() -> None:
     looks = windows(9, 3).view(9, 9, 9)
     tops = [divmod(int(look.flatten().argmax()), 9) for look in looks]
@@ -212,11 +246,10 @@ def test_tokens_look_at_their_part_of_the_picture_first() -> None:
 
 
 def test_the_shipped_adapter_was_trained_for_the_shipped_encoder() -> None:
-    path = adapter_path(STARTER, "embedded")
-    held = Adapter.load(path)
+    held = Adapter.load(SHIPPED)
     assert held.record.encoder == starter_identity()
     assert {"flickr8k", "visual7w"} <= held.record.training.keys()  # the record names the data with their terms
-    assert path.stat().st_size < 7 * 2**20
+    assert SHIPPED.stat().st_size < 7 * 2**20
 
 
 def sounds(base: Adapter, over: str | None = None) -> Adapter:
@@ -258,7 +291,7 @@ class TestSounds:
 
     def test_the_file_names_the_updates_that_it_fits(self, network: Any, tmp_path: Path) -> None:
         base = adapter(network)
-        path = sounds_path("tiny", tmp_path)
+        path = tmp_path / "sounds.safetensors"
         heard = sounds(base)
         heard.save(path)
         read = Adapter.load(path, base)
@@ -268,7 +301,7 @@ class TestSounds:
 
     def test_files_that_do_not_fit_together_are_refused(self, network: Any, tmp_path: Path) -> None:
         base = adapter(network)
-        path = sounds_path("tiny", tmp_path)
+        path = tmp_path / "sounds.safetensors"
         sounds(base, over="0123456789ab").save(path)
         with pytest.raises(LanguageModelError, match=r"updates 0123456789ab, and these are .*multimodal_sounds"):
             Adapter.load(path, base)
@@ -310,7 +343,7 @@ class TestSounds:
 
 
 def test_the_shipped_resampler_of_sounds_fits_the_shipped_adapter() -> None:
-    base = Adapter.load(adapter_path("starter", "embedded"))
-    heard = Adapter.load(sounds_path("embedded"), base)
+    base = Adapter.load(SHIPPED)
+    heard = Adapter.load(SHIPPED_SOUNDS, base)
     assert (heard.record.over, heard.record.layer) == (base.updates_identity, base.record.layer)
     assert heard.below("resampler.").keys() == base.below("resampler.").keys()
