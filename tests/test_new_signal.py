@@ -48,7 +48,7 @@ from search.testing import WordSpace
 
 home, folder = map(Path, sys.argv[1:])
 home.mkdir()
-settings = Settings.load(environment={}, home=home, settle_seconds=0.0, speech=False, sound=False, ocr=False, vision=False)
+settings = Settings.load({}, home=home, settle_seconds=0.0, speech=False, sound=False, ocr=False, vision=False)
 database = Database.open(settings)
 database.migrate()
 with database.write() as connection:

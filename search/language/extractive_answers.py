@@ -22,6 +22,8 @@ NEARLY = 0.85
 MENTIONED = 0.9  # probability that a statement with all words of a thing mentions it
 SURE = 0.5  # relevance of what matches; with less it may match
 NEARLY_SEEN = 0.95  # of the best picture's relevance: of pictures that only may match, these are shown
+# Chance that a larger model is right about a picture. None could be measured, and each differs: as good as a coin.
+LARGER_MODEL = 0.5
 MAX_LISTED = 20  # of things that are counted
 _NOUNS = {Kind.IMAGE: "photo", Kind.VIDEO: "video", Kind.AUDIO: "recording", Kind.DOCUMENT: "document"}
 
@@ -153,11 +155,15 @@ def from_sights(
 def from_picture(words: str, hit: Hit, moment: Moment) -> Sentence:
     """What a larger model says about a picture, as an impression: only the model itself can check it."""
     span = Span(hit=hit, moment=moment, origin=Origin.PICTURE, words=hit.asset.path)
-    return Sentence(f"{words.rstrip('. ')}, as {span.name}{_place(span)} seems to show.", span, hit.relevance)
+    support = LARGER_MODEL * hit.relevance
+    return Sentence(f"{words.rstrip('. ')}, as {span.name}{_place(span)} seems to show.", span, support)
 
 
-def from_looks(looks: Sequence[tuple[Hit, str]], look: Look) -> list[Sentence]:
-    """What a look at a picture, or listening to a sound, seems to answer; those that say nothing are left out."""
+def from_looks(looks: Sequence[tuple[Hit, str]], look: Look, chance: float) -> list[Sentence]:
+    """What a look at a picture, or listening to a sound, seems to answer; those that say nothing are left out.
+
+    `chance`: that what is said is right, where the picture or sound is the one that was meant.
+    """
     heard = look.sense is Sense.HEARD
     way = "Listening to" if heard else "Looking at"
     seems = "the answer seems to be"
@@ -168,7 +174,7 @@ def from_looks(looks: Sequence[tuple[Hit, str]], look: Look) -> list[Sentence]:
         if words:
             (span,) = _seen([hit])
             told = f"{way} {span.name}{_place(span)}, {seems}: {words}."
-            sentences.append(Sentence(told, span, hit.relevance))
+            sentences.append(Sentence(told, span, chance * hit.relevance))
     return sentences
 
 

@@ -10,12 +10,16 @@ import io
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Protocol, Self
 
+import msgspec
+from msgspec import Struct
 from PIL import Image
 
 from search.arrays import FloatArray
 from search.errors import MedleyError
+from search.multimodal.adapter import WEIGHTS
 from search.multimodal.colours import ANSWERS, chances, phrases, surest
 from search.multimodal.look_questions import Look, LookKind
 from search.multimodal.vision import Senses
@@ -30,8 +34,32 @@ if TYPE_CHECKING:
 MAX_LOOKED_AT = 2  # pictures or sounds of one question: each costs a second of a shared core
 LEAST_SURE = 0.35  # mean probability of an answer's words, below which nothing is said
 _SIDE = 512  # of the thumbnails, which are mostly there already
+CHANCES = WEIGHTS / "looks.json"
 _NOTHING = frozenset({"", "not visible", "nothing"})
 _log = logging.getLogger(__name__)
+
+
+class Chances(Struct, frozen=True, forbid_unknown_fields=True):
+    """How often what is said after a look is right, by the kind of question; fitted by training/looks.py."""
+
+    colour: float
+    count: float
+    doing: float
+    yes_no: float
+    whole: float
+    other: float
+    heard: float  # of sounds, whatever is asked
+
+    def of(self, look: Look) -> float:
+        """For one look, in [0, 1]."""
+        chance: float = self.heard if look.sense is Sense.HEARD else getattr(self, look.kind)
+        return chance
+
+    @classmethod
+    @cache
+    def load(cls) -> Self:
+        """Those of the shipped adapter."""
+        return msgspec.json.decode(CHANCES.read_bytes(), type=cls)
 
 
 class PictureFiles(Protocol):

@@ -13,7 +13,7 @@ from support.language_world import WordModel, answerer, pictured, spoken
 
 from search.arrays import Float32Array
 from search.errors import TransientMediaError
-from search.language.looking import Looker
+from search.language.looking import Chances, Looker
 from search.language.question_planning import QuestionPlan, plan_question
 from search.multimodal.colours import COLOURS, chances, surest
 from search.multimodal.look_questions import Look, look_for
@@ -209,6 +209,21 @@ def test_what_words_do_not_answer_is_looked_for_in_what_is_given(question: str) 
     assert "seems to be: green" in asked.answer(given(question), [pictured("dog.jpg", 1)], {}).answer
     assert eyes.asked == [question]
     assert not asked.answer(plan_question(question), [pictured("dog.jpg", 1, relevance=0.5)], {}).found
+
+
+@pytest.mark.parametrize(
+    ("question", "hit", "chance"),
+    [
+        ("What colour is the dog?", pictured("dog.jpg", 1, relevance=0.9), Chances.load().colour),
+        ("Is the dog wet?", pictured("dog.jpg", 1, relevance=1.0), Chances.load().yes_no),
+        ("What can be heard?", heard("bang.ogg", 1), Chances.load().heard),
+    ],
+)
+def test_a_look_supports_as_much_as_looks_of_its_kind_are_right(question: str, hit: Hit, chance: float) -> None:
+    """Also of a picture that the caller points at, which is surely the one that is meant."""
+    answer = answerer(WordModel(), "words", looker(Eyes(), Ears())).answer(given(question), [hit], {})
+    assert answer.citations[0].support == pytest.approx(chance * hit.relevance, abs=1e-4)
+    assert answer.citations[0].support < 0.9
 
 
 def test_what_words_answer_is_not_looked_for() -> None:
