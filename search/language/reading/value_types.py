@@ -85,7 +85,8 @@ _TIME = re.compile(
 )
 _DATE = re.compile(
     rf"\b(?:{_MONTH})\b|\b(?:{ANY_DAY})\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b(?:1[0-9]|20)\d\d\b|\b\d{{4}}-\d\d-\d\d\b"
-    r"|\b(?:to|yester)?(?:day|morrow|night)\b|\b\w+(?:eenth|ieth|first|second|third|fourth|fifth|sixth|ninth|tenth|th)\b|\bcentury\b"
+    r"|\b(?:to|yester)?(?:day|morrow|night)\b|\b\d+(?:st|nd|rd|th)\b|\bcentury\b"
+    r"|\b(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|\w+teenth|\w+tieth)\b"
     r"|\b(?:nine|eigh|four|fif|six|seven)teen[ -]\w+\b|\b(?:next|last|this) (?:week|month|year|\w+day)\b|\bages?\b"
 )
 _DATED = re.compile(
@@ -94,8 +95,12 @@ _DATED = re.compile(
 )
 _WHEN = re.compile(
     r"\b(?:after|before|during|while|when|until|till|since|as soon as|once|every|daily|weekly|spring|summer|autumn"
-    r"|winter|morning|evening|afternoon|hours?|weeks?|months?|years?|nach|vor|seit|apres|avant|despues|antes|open|closed)\b"
+    r"|winter|morning|evening|afternoon|hours?|days?|weeks?|fortnight|months?|years?|within|holidays?|breakfast|lunch|dinner|meals?"
+    r"|bedtime|nach|vor|seit|innert|innerhalb|tagen?|apres|avant|despues|antes|open|closed)\b"
+    # Without a currency, as timetables in German and Spanish write times.
+    r"|(?<![\d.,])(?:[01]?\d|2[0-3])\.[0-5]\d(?![\d.,])"
 )
+_HOURS = re.compile(r"(?<![\d.,/:-])(?:[01]?\d|2[0-4]) ?- ?(?:[01]?\d|2[0-4])(?![\d.,/:-])")  # "7-10"
 _CURRENCY = (
     r"(?:chf|eur|usd|gbp|sek|nok|dkk|jpy|fr\.?|francs?|franken|euros?|dollars?|pounds?|cents?|pence|rappen|[€$£¥])"
 )
@@ -114,9 +119,13 @@ _NOT_NAMED = frozenset(tokens("time times long people hours minutes days percent
 _AMOUNT = re.compile(r"\b\d+[.,]\d\d\b(?! ?(?:[a-z]|%|°))")  # as prices are written, and no unit after it
 _PRICED = re.compile(rf"{_CURRENCY} ?\d[\d.,']*|\d[\d.,']* ?{_CURRENCY}\b")
 _DURATION = re.compile(
-    r"\b(?:seconds?|minutes?|min|hours?|days?|nights?|weeks?|months?|years?|sekunden?|minuten?|stunden?|tage?n?|wochen?|jahre?n?"
+    r"\b(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|nights?|evenings?|mornings?|weekends?|weeks?|wks?|fortnights?|months?|years?"
+    r"|yrs?|decades?|lessons?|sessions?|sekunden?|minuten?|stunden?|tage?n?|wochen?|jahre?n?"
     r"|heures?|jours?|semaines?|mois|ans?|horas?|dias?|semanas?|meses|anos?|forever|always)\b|\d ?(?:h|s|min)\b"
 )
+# A path, a rope or a table is as long as so many metres.
+_LENGTH = re.compile(r"\d ?(?:km|cm|mm|m|ft|feet|foot|miles?|yards?|inch(?:es)?|(?:kilo|centi|milli)?met(?:er|re)s?)\b")
+_IS_LONG = re.compile(r"\bhow long (?:is|are|was|were)\b")
 # Nothing is as heavy or as wide as two hours.
 _MEASURES = re.compile(r"\bhow (?:tall|heavy|deep|big|large|hot|warm|wide|strong|full|humid)\b")
 _LASTS = re.compile(r"\b[a-z0-9]+ (?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)\b")
@@ -143,7 +152,9 @@ _NO_PHONE = re.compile(
     r"|part|tax|vat|licen[cs]e|registration|room|row|seat)(?: (?:no|nr|number|id|code))?\b[.:# ]*\d[\d /.-]*"
     r"|\b[a-z]{2}\d{2}(?: ?\w{4}){2,}|\b(?:[a-z]+\d|\d+[a-z])\w*"
 )
+_EMERGENCY = re.compile(r"\b(?:1[0-9]{2}|911|999|000)\b")
 _REACHED = re.compile(r"\b(?:call|ring|phone|reach|contact|help|ask)\b")
+_SPELT_OUT = re.compile(r"\bat\b.*\bdot\b")
 _JOURNEY = re.compile(
     r"\b(?:flight|plane|train|bus|ferry|tram|coach)\b.*"
     r"\b(?:lands?|leaves?|departs?|arrives?|takes? off|boards?|boarding)\b"
@@ -151,7 +162,8 @@ _JOURNEY = re.compile(
 _DAY_ALONE = re.compile(r"^\W*(?:date|day)\b")
 _REASON = re.compile(
     r"\b(?:because|since|due|so|as|for|reason|caused?|owing|thanks|to|order|weil|denn|wegen|grund|car|parce|cause|porque|debido"
-    r"|easier|better)\b|:"
+    r"|easier|better|too|lack|works|repairs?|renovations?|maintenance|construction|failures?|faults?|breakdowns?|brok?en?|accidents?"
+    r"|strikes?|storms?|snow|floods?|flooding|fire|leaks?|damaged?|ill|illness|sick|shortages?)\b|:"
 )
 _COLOUR = re.compile(
     r"^\W*(?:colou?rs?|shades?|farben?|couleurs?|color(?:es)?)\b[ :]"
@@ -161,6 +173,9 @@ _COLOUR = re.compile(
 _PERSON = re.compile(
     r"\b(?:(?:wo)?m[ae]n|people|mother|father|sister|brother|aunt|uncle|cousin|friend|neighbou?r|child(?:ren)?|boy|girl|teacher"
     r"|doctor|driver|singer|writer|author|painter|builder|worker|farmer|printer|player|baker|king|queen|president|captain"
+    r"|tenant|landlord|owner|manager|buyer|seller|customer|guest|patient|student|employer|employee|sender|recipient|host|staff|team"
+    r"|police|caretaker|parent|famil(?:y|ies)|client|insurer|nurse|vet|dentist|plumber|electrician|coach|chef|boss|colleague|nobody"
+    r"|no one|everyone|everybody|anyone|anybody|member|adult|kid|company|department|council|bank|reception"
     r"|i|he|she|they|we|\w{3,}(?:ers|ors|ists?|smen|ians?))s?\b"
 )
 _PLACE = re.compile(
@@ -180,8 +195,6 @@ _WEAK = {
     ValueType.PERSON: frozenset({"i", "he", "she", "they", "we"}),
     ValueType.PLACE: frozenset({"of"}),
     ValueType.REASON: frozenset({"as", "for", "so", "to"}),
-    ValueType.WHEN: frozenset({"with", "both"}),
-    ValueType.DATE: frozenset({"with", "both"}),
 }
 
 
@@ -204,7 +217,7 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
         case ValueType.PRICE:
             return (bool(numbers(words)) and bool(_PRICE.search(text))) or " free" in f" {text}"
         case ValueType.TIME:
-            return bool(_TIME.search(text))
+            return bool(_TIME.search(text) or _HOURS.search(text))
         case ValueType.DATE:
             return bool(_DATE.search(text))
         case ValueType.WHEN:
@@ -218,6 +231,8 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
             until = _UNTIL.search(text) or not _TAKES.search(plain(in_english(question)))
             times = len(_TIME.findall(text))
             lasting = times > 1 or bool(times and _LASTING.search(text))
+            if _IS_LONG.search(plain(in_english(question))) and _LENGTH.search(text):
+                return True
             return bool(_DURATION.search(text)) or lasting or bool(until and (times or _DATE.search(text)))
         case ValueType.CODE:
             rest = _PHONE.sub(" ", _PRICED.sub(" ", text))
@@ -235,7 +250,11 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
             labelled = re.search(r"\d", text) and len(re.findall(r"[a-z]{2,}", text)) <= 1
             named = frozenset() if labelled else names(f"x {words}") - set(tokens(question)) - _GREETINGS
             reached = bool(_REACHED.search(plain(in_english(question))))
-            return bool(named) or bool(_PERSON.search(text)) or (reached and _rings(text))
+            return (
+                bool(named)
+                or bool(_PERSON.search(text))
+                or (reached and (_rings(text) or bool(_EMERGENCY.search(text))))
+            )
         case ValueType.PLACE:
             named = names(f"x {words}") - set(tokens(question))
             return bool(named) or bool(numbers(words)) or bool(_PLACE.search(text))
@@ -246,7 +265,7 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
         case ValueType.PHONE:
             return _rings(text)
         case ValueType.EMAIL:
-            return "@" in words
+            return "@" in words or bool(_SPELT_OUT.search(text))
     if _NUMBERED.search(plain(in_english(question))):
         # Neither a time nor a date nor a price is the number of a flight.
         return bool(re.search(r"\d", _CLOCK.sub(" ", _DATED.sub(" ", _AMOUNT.sub(" ", _PRICED.sub(" ", text))))))
@@ -262,6 +281,8 @@ def first_value(kind: ValueType, words: Sequence[str], question: str = "") -> in
     start = _first_run(kind, strong, question)
     if start is None:
         start = _first_run(kind, words, question) or 0
+    elif start and plain(words[start - 1]) in weak:
+        start -= 1  # "for repairs"
     return _number_before(words, start) if kind in _OF_NUMBERS else start
 
 

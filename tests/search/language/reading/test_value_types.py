@@ -188,3 +188,42 @@ def test_a_value_of_another_kind_does_not_answer(question: str, words: str, may:
 )
 def test_a_number_of_something_is_no_time_date_or_price(question: str, words: str, may: bool) -> None:
     assert holds(expected(question), words, question) is may
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("By when must I pay?", "Payable within 21 days"),
+        ("Bis wann muss ich zahlen?", "zahlbar innert 30 Tagen"),
+        ("When is it closed?", "public holidays"),
+        ("When should I take the pill?", "with breakfast"),
+        ("Wann fährt der Zug?", "ab 18.05"),
+        ("¿Cuándo sale el tren?", "Salida 18.05"),
+        ("What time is breakfast?", "7-10"),
+        ("How long is the hike?", "12 km"),
+        ("How long is the table?", "2.40 m"),
+        ("How long is the warranty?", "2 yrs"),
+        ("How long is the course?", "8 evenings"),
+        ("Why is it closed?", "Renovation works"),
+        ("Why is the train late?", "signal failure"),
+        ("Who pays for the damage?", "the tenant"),
+        ("Who do I call?", "Emergencies: 144"),
+        ("What is the clinic's email?", "info at clinic dot com"),
+    ],
+)
+def test_values_as_people_write_them(question: str, words: str) -> None:
+    assert holds(expected(question), words, question)
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("How long does it take?", "12 km"),
+        ("What time is breakfast?", "Room 7"),
+        ("When does it start?", "Room 12"),
+        ("Who pays for the damage?", "up to 300"),
+        ("Why is it closed?", "Room 12"),
+    ],
+)
+def test_what_is_no_such_value_still_does_not_answer(question: str, words: str) -> None:
+    assert not holds(expected(question), words, question)
