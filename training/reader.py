@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.numpy import load_file as read_file
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
@@ -24,6 +25,7 @@ from torch.nn import functional
 
 from search.language.reading.glosses import in_english
 from search.language.reading.reader import as_read, encode
+from search.runtime.packed_weights import pack, unpack
 from search.settings import Settings
 from search.spaces.device import choose_device
 from search.spaces.weights import MINILM, MINILM_TOKENIZER
@@ -138,7 +140,8 @@ def train(
                 break
         if time.monotonic() - told > 150 or share >= 1:
             told = time.monotonic()
-            save_file(adapters(network), output)
+            save_file(pack(adapters(network)), output)
+            output.chmod(0o644)
             told_now(network, held, tokenizer, f"{share:.2f} step {step} loss {np.mean(losses[-200:]):.3f}")
 
 
@@ -160,15 +163,15 @@ def _named(network: ReaderNetwork) -> Iterator[tuple[str, Tensor]]:
 
 def resume(network: ReaderNetwork, start: Path) -> None:
     """Continue from what was learnt before."""
-    learnt = load_file(start)
+    learnt = unpack(read_file(start))
     with torch.no_grad():
         for name, tensor in _named(network):
-            tensor.copy_(learnt[name].float())
+            tensor.copy_(torch.from_numpy(learnt[name]))
 
 
 def adapters(network: ReaderNetwork) -> dict[str, np.ndarray]:
-    """What ships, in float16: `(rank, in)` and `(out, rank)` by name, and two vectors `(width,)`."""
-    return {name: tensor.detach().cpu().numpy().astype(np.float16) for name, tensor in _named(network)}
+    """What ships: `(rank, in)` and `(out, rank)` by name, and two vectors `(width,)`."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in _named(network)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from search.errors import LanguageModelError
+from search.runtime.packed_weights import pack, unpack
 from search.spaces.space import Fingerprint
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -93,8 +94,7 @@ class Projector:
         return dict(self._tensors)
 
     def save(self, path: Path) -> None:
-        """Write float16 weights with the record as metadata."""
-        halves = {name: np.ascontiguousarray(tensor, np.float16) for name, tensor in self.tensors().items()}
+        """Write the weights in int8 with the record as metadata."""
         metadata = {
             "space": self.record.space,
             "model": self.record.model,
@@ -103,7 +103,7 @@ class Projector:
             "training": self.record.training,
             "words": " ".join(self.record.words),
         }
-        save_file(halves, path, metadata=metadata)
+        save_file(pack(self.tensors()), path, metadata=metadata)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -111,7 +111,7 @@ class Projector:
         try:
             with safe_open(path, framework="np") as file:
                 metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+                tensors = unpack({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
             record = ProjectorRecord(
                 space=metadata["space"],
                 model=metadata["model"],

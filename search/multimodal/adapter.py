@@ -1,8 +1,7 @@
 """The file of a multimodal adapter: one encoder's resampler and one language model's low-rank updates, in int8.
 
-A further encoder's resampler, trained over those updates, lies in a file of its own that names them. A matrix is kept
-in whole numbers with one scale a row or a column, whichever are fewer; small tensors in float16. Files are found by
-their records, whatever they are called. Knows files and their record; knows no network.
+A further encoder's resampler, trained over those updates, lies in a file of its own that names them. Files are
+found by their records, whatever they are called. Knows files and their record; knows no network.
 """
 
 from __future__ import annotations
@@ -20,14 +19,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from search.errors import LanguageModelError
+from search.runtime.packed_weights import pack, unpack
 
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED = WEIGHTS / "adapter-starter--embedded.safetensors"
 SHIPPED_SOUNDS = WEIGHTS / "sounds-whisper--embedded.safetensors"
 STARTER = "starter"  # the encoder of the adapter that ships
 _FILES = "*.safetensors"
-_SCALE = ".scale"
-_SMALL = 4096  # numbers below which int8 saves nothing that counts
 _RECORD = "record"
 _UPDATES = "layers."
 
@@ -71,10 +69,7 @@ class Adapter(Struct, frozen=True):
 
     def save(self, path: Path) -> None:
         """Write it with its record."""
-        packed: dict[str, np.ndarray] = {}
-        for name, tensor in self.tensors.items():
-            packed |= _packed(name, tensor)
-        save_file(packed, path, metadata={_RECORD: msgspec.json.encode(self.record).decode()})
+        save_file(pack(self.tensors), path, metadata={_RECORD: msgspec.json.encode(self.record).decode()})
 
     @classmethod
     def load(cls, path: Path, base: Adapter | None = None) -> Adapter:
@@ -83,7 +78,7 @@ class Adapter(Struct, frozen=True):
             held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         if base is not None:
             _refuse_misfit(path, record, base)
-        return cls(record, {name: _unpacked(name, held) for name in held if not name.endswith(_SCALE)}, base, path)
+        return cls(record, unpack(held), base, path)
 
 
 def _refuse_misfit(path: Path, record: AdapterRecord, base: Adapter) -> None:
@@ -145,25 +140,3 @@ def _open(path: Path) -> Iterator[tuple[Any, AdapterRecord]]:
         raise LanguageModelError(
             f"{path}: no multimodal adapter ({error}); make one with training/multimodal.py"
         ) from None
-
-
-def _packed(name: str, tensor: np.ndarray) -> dict[str, np.ndarray]:
-    if np.issubdtype(tensor.dtype, np.integer):
-        return {name: tensor.astype(np.int32)}
-    if tensor.size < _SMALL or tensor.ndim < 2:
-        return {name: np.ascontiguousarray(tensor, np.float16)}
-    matrix = tensor.reshape(len(tensor), -1).astype(np.float32)
-    axis = 1 if matrix.shape[0] <= matrix.shape[1] else 0
-    # A scale is rounded before it is used, so that what is read back is what was measured.
-    scale = (np.abs(matrix).max(axis=axis, keepdims=True) / 127).astype(np.float16).astype(np.float32)
-    whole = np.rint(matrix / np.where(scale == 0, 1, scale)).clip(-127, 127).astype(np.int8)
-    return {name: whole.reshape(tensor.shape), name + _SCALE: scale.astype(np.float16)}
-
-
-def _unpacked(name: str, held: Mapping[str, np.ndarray]) -> np.ndarray:
-    tensor = held[name]
-    scale = held.get(name + _SCALE)
-    if scale is None:
-        return tensor if np.issubdtype(tensor.dtype, np.integer) else tensor.astype(np.float32)
-    matrix = tensor.reshape(len(tensor), -1).astype(np.float32) * scale.astype(np.float32)
-    return matrix.reshape(tensor.shape)

@@ -20,6 +20,7 @@ from search.language.reading.cross_encoder import CrossEncoder
 from search.language.reading.glosses import with_gloss
 from search.language.reading.weekdays import spelled_out
 from search.runtime.lazy import Lazy
+from search.runtime.packed_weights import unpack
 from search.spaces.weights import MINILM, MINILM_TOKENIZER
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "reader.safetensors"
@@ -78,7 +79,7 @@ class Reader:
     def load(cls, adapters: Path = WEIGHTS) -> Self:
         """Merge the adapters into the installed sentence encoder. Raises SpaceError."""
         weights = load_file(MINILM.find())
-        trained = {name: tensor.astype(np.float32) for name, tensor in load_file(adapters).items()}
+        trained = unpack(load_file(adapters))
         for name in [name.removesuffix(".down") for name in trained if name.endswith(".down")]:
             weights[f"{name}.weight"] = weights[f"{name}.weight"] + trained[f"{name}.up"] @ trained[f"{name}.down"]
         tokenizer = Tokenizer.from_file(str(MINILM_TOKENIZER.find()))
