@@ -86,7 +86,8 @@ _TIME = re.compile(
 _DATE = re.compile(
     rf"\b(?:{_MONTH})\b|\b(?:{ANY_DAY})\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b(?:1[0-9]|20)\d\d\b|\b\d{{4}}-\d\d-\d\d\b"
     r"|\b(?:to|yester)?(?:day|morrow|night)\b|\b\d+(?:st|nd|rd|th)\b|\bcentury\b"
-    r"|\b(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|\w+teenth|\w+tieth)\b"
+    rf"|\b(?:first|second|third|\w+th) (?:of (?:the )?)?(?:{_MONTH}|month)\b"
+    r"|\b(?:\w+teenth|\w+tieth|the \w+th)\b|\b\w+-(?:first|second|third)\b"
     r"|\b(?:nine|eigh|four|fif|six|seven)teen[ -]\w+\b|\b(?:next|last|this) (?:week|month|year|\w+day)\b|\bages?\b"
 )
 _DATED = re.compile(
@@ -97,10 +98,15 @@ _WHEN = re.compile(
     r"\b(?:after|before|during|while|when|until|till|since|as soon as|once|every|daily|weekly|spring|summer|autumn"
     r"|winter|morning|evening|afternoon|hours?|days?|weeks?|fortnight|months?|years?|within|holidays?|breakfast|lunch|dinner|meals?"
     r"|bedtime|nach|vor|seit|innert|innerhalb|tagen?|apres|avant|despues|antes|open|closed)\b"
-    # Without a currency, as timetables in German and Spanish write times.
-    r"|(?<![\d.,])(?:[01]?\d|2[0-3])\.[0-5]\d(?![\d.,])"
 )
-_HOURS = re.compile(r"(?<![\d.,/:-])(?:[01]?\d|2[0-4]) ?- ?(?:[01]?\d|2[0-4])(?![\d.,/:-])")  # "7-10"
+# How often and how long: as good as a number.
+_OFTEN = re.compile(
+    r"\b(?:every|daily|weekly|monthly|yearly|hours?|days?|weeks?|months?|years?|until|till|since|half)\b"
+)
+# As timetables in German and Spanish write times, where prices have been taken away.
+_POINTED = re.compile(r"(?<![\d.,])(?:[01]?\d|2[0-3])\.[0-5]\d(?![.,]?\d)")
+# "7-10", but not "4-6 people" nor "12-15 kg".
+_HOURS = re.compile(r"(?<![\d.,/:–-])(?:[01]?\d|2[0-4]) ?[–-] ?(?:[01]?\d|2[0-4])(?! ?[\d.,/:–%-]| ?\w)")
 _CURRENCY = (
     r"(?:chf|eur|usd|gbp|sek|nok|dkk|jpy|fr\.?|francs?|franken|euros?|dollars?|pounds?|cents?|pence|rappen|[€$£¥])"
 )
@@ -117,9 +123,9 @@ _MONEY = frozenset(
 )
 _NOT_NAMED = frozenset(tokens("time times long people hours minutes days percent late"))
 _AMOUNT = re.compile(r"\b\d+[.,]\d\d\b(?! ?(?:[a-z]|%|°))")  # as prices are written, and no unit after it
-_PRICED = re.compile(rf"{_CURRENCY} ?\d[\d.,']*|\d[\d.,']* ?{_CURRENCY}\b")
+_PRICED = re.compile(rf"{_CURRENCY} ?\d[\d.,']{{0,15}}|(?<![\d.,'])\d[\d.,']{{0,15}} ?{_CURRENCY}\b")
 _DURATION = re.compile(
-    r"\b(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|nights?|evenings?|mornings?|weekends?|weeks?|wks?|fortnights?|months?|years?"
+    r"\b(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|nights?|evenings|mornings|weekends?|weeks?|wks?|fortnights?|months?|years?"
     r"|yrs?|decades?|lessons?|sessions?|sekunden?|minuten?|stunden?|tage?n?|wochen?|jahre?n?"
     r"|heures?|jours?|semaines?|mois|ans?|horas?|dias?|semanas?|meses|anos?|forever|always)\b|\d ?(?:h|s|min)\b"
 )
@@ -152,9 +158,9 @@ _NO_PHONE = re.compile(
     r"|part|tax|vat|licen[cs]e|registration|room|row|seat)(?: (?:no|nr|number|id|code))?\b[.:# ]*\d[\d /.-]*"
     r"|\b[a-z]{2}\d{2}(?: ?\w{4}){2,}|\b(?:[a-z]+\d|\d+[a-z])\w*"
 )
-_EMERGENCY = re.compile(r"\b(?:1[0-9]{2}|911|999|000)\b")
+_EMERGENCY = re.compile(r"(?<![\d.,])(?:11[0-9]|14[0-9]|911|999|000|061|080)(?![.,]?\d)")
 _REACHED = re.compile(r"\b(?:call|ring|phone|reach|contact|help|ask)\b")
-_SPELT_OUT = re.compile(r"\bat\b.*\bdot\b")
+_SPELT_OUT = re.compile(r"\bat(?: [\w-]+){1,3} dot \w+\b")
 _JOURNEY = re.compile(
     r"\b(?:flight|plane|train|bus|ferry|tram|coach)\b.*"
     r"\b(?:lands?|leaves?|departs?|arrives?|takes? off|boards?|boarding)\b"
@@ -162,7 +168,8 @@ _JOURNEY = re.compile(
 _DAY_ALONE = re.compile(r"^\W*(?:date|day)\b")
 _REASON = re.compile(
     r"\b(?:because|since|due|so|as|for|reason|caused?|owing|thanks|to|order|weil|denn|wegen|grund|car|parce|cause|porque|debido"
-    r"|easier|better|too|lack|works|repairs?|renovations?|maintenance|construction|failures?|faults?|breakdowns?|brok?en?|accidents?"
+    r"|easier|better|too|lack|\w+ works?$|repairs?|renovations?|maintenance|construction|failures?|faults?"
+    r"|breakdowns?|broken?|accidents?"
     r"|strikes?|storms?|snow|floods?|flooding|fire|leaks?|damaged?|ill|illness|sick|shortages?)\b|:"
 )
 _COLOUR = re.compile(
@@ -224,7 +231,9 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
             # A train leaves at a time: what only gives the ticket its date does not say it.
             if _DAY_ALONE.search(text) and _JOURNEY.search(plain(in_english(question))):
                 return bool(_TIME.search(text))
-            return any(rule.search(text) for rule in (_TIME, _DATE, _WHEN))
+            if any(rule.search(text) for rule in (_TIME, _DATE, _WHEN, _HOURS)):
+                return True
+            return bool(_POINTED.search(_PRICED.sub(" ", text)))
         case ValueType.DURATION:
             # "How long is it open?" is answered by when it closes; how long somebody needs for something is not, but
             # may be by when it begins and ends.
@@ -250,11 +259,8 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
             labelled = re.search(r"\d", text) and len(re.findall(r"[a-z]{2,}", text)) <= 1
             named = frozenset() if labelled else names(f"x {words}") - set(tokens(question)) - _GREETINGS
             reached = bool(_REACHED.search(plain(in_english(question))))
-            return (
-                bool(named)
-                or bool(_PERSON.search(text))
-                or (reached and (_rings(text) or bool(_EMERGENCY.search(text))))
-            )
+            rings = reached and (_rings(text) or bool(_EMERGENCY.search(_NO_PHONE.sub(" ", _PRICED.sub(" ", text)))))
+            return bool(named) or bool(_PERSON.search(text)) or rings
         case ValueType.PLACE:
             named = names(f"x {words}") - set(tokens(question))
             return bool(named) or bool(numbers(words)) or bool(_PLACE.search(text))
@@ -281,7 +287,7 @@ def first_value(kind: ValueType, words: Sequence[str], question: str = "") -> in
     start = _first_run(kind, strong, question)
     if start is None:
         start = _first_run(kind, words, question) or 0
-    elif start and plain(words[start - 1]) in weak:
+    elif kind is ValueType.REASON and start and plain(words[start - 1]) in weak:
         start -= 1  # "for repairs"
     return _number_before(words, start) if kind in _OF_NUMBERS else start
 
@@ -330,7 +336,7 @@ def _maybe_verb(word: str, question: str) -> bool:
 
 
 def _counts(text: str, question: str) -> bool:
-    if numbers(text) - numbers(question) or _WHEN.search(text):
+    if numbers(text) - numbers(question) or _OFTEN.search(text):
         return True
     return bool(re.search(r"\b(?:a|an|one|no|none|both|twice|once)\b", text))
 
