@@ -9,7 +9,6 @@ own. Not thread-safe; see Exclusive.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -23,6 +22,7 @@ from search.errors import LanguageModelError
 from search.language.llm import Likelihood, Limits, Prompt, Request
 from search.multimodal.adapter import Adapter
 from search.multimodal.model import MultimodalModel
+from search.runtime.token_batches import token_batches
 from search.spaces.device import Lanes
 
 BATCH_TOKENS = 512  # padded tokens of one forward pass: with more a core is hardly faster
@@ -85,8 +85,8 @@ class CausalModel:
         start = self._prefix(prefix)
         rows = [self._row(request, bool(prefix)) for request in requests]
         results: list[Likelihood] = [Likelihood(0.0, 0)] * len(rows)
-        # Longest first: what is left for the end is short, so no lane waits long for another.
-        batches = list(_batches([row.length for row in rows], self._lanes.count if self._lanes else 1))[::-1]
+        lanes = self._lanes.count if self._lanes else 1
+        batches = token_batches([row.length for row in rows], lanes, BATCH_TOKENS)
         apply = self._lanes.map if self._lanes and len(batches) > 1 else map
         scored = apply(partial(self._score_batch, start), [[rows[i] for i in batch] for batch in batches])
         for batch, likelihoods in zip(batches, scored, strict=True):
@@ -254,22 +254,6 @@ class CausalModel:
 
 def _is_text(prompt: Prompt) -> bool:
     return all(isinstance(piece, str) for piece in prompt)
-
-
-def _batches(lengths: Sequence[int], lanes: int) -> Iterator[list[int]]:
-    """Indices in batches of similar length, shortest first, each at most BATCH_TOKENS when padded (or a single one).
-
-    Where there is less to do, every one of the `lanes` gets some of it.
-    """
-    most = min(BATCH_TOKENS, math.ceil(sum(lengths) / lanes))
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        if batch and lengths[index] * (len(batch) + 1) > most:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
 
 
 def cut_at_stop(text: str, limits: Limits) -> str | None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from search.arrays import Float32Array
 from search.errors import LanguageModelError, SpaceError
@@ -66,6 +67,8 @@ def _prepared(models: Path) -> Path:
     try:
         convert(source, scratch)
         _publish(scratch, _folder(models))
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise LanguageModelError(f"the language model can't be converted into {models}: {error}") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return _folder(models)

@@ -14,7 +14,10 @@ _SMALL = 4096  # numbers below which int8 saves nothing that counts
 
 
 def pack(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """`(...)` as they are stored: int8 with a `NAME.scale` in float16, float16, or int32 for whole numbers."""
+    """`(...)` as they are stored: int8 with a `NAME.scale` in float16, float16, or int32 for whole numbers.
+
+    Raises ValueError for numbers that a scale in float16 can't reach.
+    """
     return {stored: held for name, tensor in tensors.items() for stored, held in _packed(name, tensor).items()}
 
 
@@ -31,7 +34,10 @@ def _packed(name: str, tensor: np.ndarray) -> dict[str, np.ndarray]:
     matrix = tensor.reshape(len(tensor), -1).astype(np.float32)
     axis = 1 if matrix.shape[0] <= matrix.shape[1] else 0
     # A scale is rounded before it is used, so that what is read back is what was measured.
-    scale = (np.abs(matrix).max(axis=axis, keepdims=True) / 127).astype(np.float16).astype(np.float32)
+    with np.errstate(over="ignore"):
+        scale = (np.abs(matrix).max(axis=axis, keepdims=True) / 127).astype(np.float16).astype(np.float32)
+    if not np.isfinite(scale).all():
+        raise ValueError(f"{name} holds numbers too large for a scale in float16")
     whole = np.rint(matrix / np.where(scale == 0, 1, scale)).clip(-127, 127).astype(np.int8)
     return {name: whole.reshape(tensor.shape), name + _SCALE: scale.astype(np.float16)}
 

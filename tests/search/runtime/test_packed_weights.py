@@ -35,3 +35,9 @@ def test_small_tensors_and_whole_numbers_keep_their_values() -> None:
     assert back["ids"].dtype == np.int32
     assert np.array_equal(back["ids"], ids)
     assert not back["none"].any()
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan, 1e8])
+def test_what_a_scale_can_not_reach_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="too large"):
+        pack({"a": np.full((80, 80), value, np.float32)})
