@@ -32,6 +32,7 @@ from benchmarks.answer_sources import Item, write
 from search.engine import SearchEngine
 from search.language.evidence import Span, spoken_spans
 from search.language.lexical import content, numbers, overlap
+from search.language.reading.pointer_reader import LazyPointerReader
 from search.language.reading.reader import LazyReader
 from search.language.span_scoring import SpanScorer
 from search.results import Answer, Filters
@@ -142,7 +143,7 @@ def write_spans(engine: SearchEngine, asked: Iterable[tuple[str, bool, Callable[
     def embed(texts: Sequence[str]) -> np.ndarray:
         return engine.space.embed(Signal.SPEECH, texts)
 
-    scorer = SpanScorer(LazyReader(math.inf), embed)
+    scorer = SpanScorer(LazyReader(math.inf), LazyPointerReader(engine.settings), embed)
     with file.open("w", encoding="utf-8") as out:
         for text, answerable, answers in asked:
             plan, hits, details = engine.sources(text)

@@ -20,6 +20,7 @@ from search.language.looking import Looker, PictureFiles, SoundFiles
 from search.language.picture_captions import open_reader
 from search.language.prompt_pictures import PromptPictures
 from search.language.reading.pair_reranker import PairReranker
+from search.language.reading.pointer_reader import LazyPointerReader
 from search.language.reading.reader import LazyReader
 from search.language.reranker import Reranker
 from search.language.span_scoring import SpanScorer
@@ -41,6 +42,7 @@ class Readers:
         self.picture_files: PictureFiles | None = None  # where pictures come from, if they are to be looked at
         self.sound_files: SoundFiles | None = None  # where sounds come from, if they are to be listened to
         self._statements = LazyReader(settings.idle_release_seconds)
+        self._pointer = LazyPointerReader(settings)
         self._lock = threading.Lock()
         self._by_space: dict[int, tuple[Answerer, Reranker]] = {}
         self._pairs = PairReranker(settings, self._picture) if settings.reranker else None
@@ -78,9 +80,10 @@ class Readers:
             return {held.id: held.details for held in segments.hydrate(connection, ids) if held.details}
 
     def release(self) -> None:
-        """Release the language model and the statement reader; they load again when needed."""
+        """Release the language model and the readers of statements; they load again when needed."""
         self._model.release()
         self._statements.release()
+        self._pointer.release()
         if self._pairs:
             self._pairs.release()
         if self._senses:
@@ -114,7 +117,7 @@ class Readers:
                         self._model,
                         embed,
                         active.record.name,
-                        SpanScorer(self._statements, embed),
+                        SpanScorer(self._statements, self._pointer, embed),
                         captions,
                         looker=looker,
                         pictures=PromptPictures(self._picture),

@@ -40,18 +40,18 @@ def open_language_model(settings: Settings) -> LanguageModel:
 
 
 def needs_preparing(settings: Settings) -> bool:
-    """Would the first question wait for a conversion?"""
+    """Would the model that the settings name have to be converted first?"""
     return settings.llm == embedded_model.NAME and not embedded_model.is_prepared(settings.models)
 
 
 def prepare(settings: Settings) -> None:
-    """Convert the embedded model if it is to be used and has not been: some seconds. Never raises.
+    """Convert the embedded model if it has not been: some seconds. Never raises.
 
-    Done while files are indexed or a server starts, so that no question has to wait for it.
+    Whichever model phrases answers, pages are read with this one. Done while files are indexed or a server starts, so
+    that no question has to wait for it.
     """
     try:
-        if needs_preparing(settings):
-            embedded_model.prepare(settings.models)
+        embedded_model.prepare(settings.models)
     except LanguageModelError as error:
         # The next question reports it again, and then it matters.
         _log.warning("The language model can't be prepared: %s", error)

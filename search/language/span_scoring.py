@@ -1,13 +1,15 @@
 """How likely does a statement answer a question? The quoting answerer's way of finding the line.
 
-The reader reads whole passages; a logistic model over its score and a few features that can be argued about ranks all
-statements; a second one over the best score and its lead says how sure the answer is. What holds nothing of the kind
+The reader reads whole passages, and the pointer, which is larger, the likeliest of them again; a logistic model over
+their scores and a few features that can be argued about ranks statements; a second one over the best score and its lead
+says how sure the answer is. What holds nothing of the kind
 asked for never answers. Weights are fitted by training/span_scoring.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+import logging
+from collections.abc import Collection, Sequence, Set
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +18,7 @@ import numpy as np
 from msgspec import Struct
 
 from search.arrays import Float32Array, Float64Array
+from search.errors import LanguageModelError
 from search.language.citations import EmbedTexts
 from search.language.evidence import Span
 from search.language.lexical import content, is_english, is_question, names, numbers, overlap, stem, tokens
@@ -25,12 +28,15 @@ from search.language.reading.reader import as_read
 from search.language.reading.value_types import ValueType, counted, holds
 from search.language.reading.weekdays import days_told
 
+_log = logging.getLogger(__name__)
 WEIGHTS = Path(__file__).parent / "weights" / "span-scoring.json"
-FEATURES = ("reader", "titled", "setting", "names_missing", "typed", "shared")
+FEATURES = ("reader", "pointer", "titled", "setting", "names_missing", "typed", "shared")
 MAX_CANDIDATES = 16  # of the statements that may answer, those that the reader likes best
+MAX_POINTED = 5  # passages that the pointer reads: those with the statements that the reader likes best
 LONGEST_LEAD = 8.0
 LEAST_RIVAL = -2.0  # of the answer that is nowhere: a statement that stands alone is not sure for that
-_MOST_NATS = 12.0  # either way: beyond, the reader is only louder
+_MOST_NATS = 12.0  # either way: beyond, a reader is only louder
+_UNREAD = -8.0  # nats of a statement whose passage the pointer did not read
 
 
 class StatementReader(Protocol):
@@ -40,10 +46,23 @@ class StatementReader(Protocol):
         """`(len(statements),) float32`: by how many nats each is likelier to answer than that none of them does."""
 
 
+class PassageReader(Protocol):
+    """Reads a question after each of several passages."""
+
+    def read(
+        self, question: str, pages: Sequence[Sequence[str]], wanted: Sequence[Collection[int]]
+    ) -> list[Float32Array]:
+        """For each page `(len(page),) float32`, as StatementReader.read; NaN for what was not read.
+
+        `wanted`: indices of the statements of each page that must be. Raises LanguageModelError.
+        """
+
+
 class SpanWeights(Struct, frozen=True, forbid_unknown_fields=True):
     """Weight of each of FEATURES."""
 
     reader: float  # nats by which the reader prefers it to "nowhere in this passage"
+    pointer: float  # the same of the pointer
     titled: float  # cosine of question and statement behind the passage's first, which often says what it is about
     setting: float  # cosine of question and the whole passage
     names_missing: float  # share of the question's names and numbers that are nowhere in the passage
@@ -83,8 +102,16 @@ class ScoredSpan(Struct, frozen=True):
 class SpanScorer:
     """Ranks spans by how likely they answer."""
 
-    def __init__(self, reader: StatementReader, embed: EmbedTexts, weights: ScoringWeights | None = None) -> None:
+    def __init__(
+        self,
+        reader: StatementReader,
+        pointer: PassageReader,
+        embed: EmbedTexts,
+        weights: ScoringWeights | None = None,
+    ) -> None:
         self._reader = reader
+        self._pointer = pointer
+        self._told = False  # that the pointer is missing
         self._embed = embed
         self._weights = weights or msgspec.json.decode(WEIGHTS.read_bytes(), type=ScoringWeights)
 
@@ -126,7 +153,9 @@ class SpanScorer:
         wanted = content(in_english(question))
         shared = [overlap(wanted, content(read[row])) for row in rows]
         titled = [f"{titles[spans[row].moment.segment_id]}: {read[row]}" for row in rows]
-        return chosen, np.column_stack([nats[rows], self._likeness(question, chosen, titled), strange, typed, shared])
+        pointed = self._point(question, spans, read, rows, nats[rows])
+        likeness = self._likeness(question, chosen, titled)
+        return chosen, np.column_stack([nats[rows], pointed, likeness, strange, typed, shared])
 
     def _likeness(self, question: str, spans: Sequence[Span], titled: Sequence[str]) -> Float32Array:
         """`(len(spans), 2)`: cosines of the question with each statement behind its title, and with its passage."""
@@ -138,13 +167,47 @@ class SpanScorer:
         return np.array(columns, np.float32).T
 
     def _read(self, question: str, spans: Sequence[Span], read: Sequence[str]) -> Float64Array:
-        passages: dict[int, list[int]] = {}
-        for row, span in enumerate(spans):
-            passages.setdefault(span.moment.segment_id, []).append(row)
         nats = np.zeros(len(spans))
-        for rows in passages.values():
+        for rows in _passages(spans).values():
             nats[rows] = self._reader.read(in_english(question), [read[row] for row in rows])
         return nats.clip(-_MOST_NATS, _MOST_NATS)
+
+    def _point(
+        self,
+        question: str,
+        spans: Sequence[Span],
+        read: Sequence[str],
+        chosen: Sequence[int],
+        liked: Float64Array,
+    ) -> Float64Array:
+        """`(len(chosen),)`: the pointer's nats of the rows that were chosen, best first.
+
+        `liked`: the reader's nats of them, which count for both where the pointer can't be opened.
+        """
+        passages = _passages(spans)
+        likely = list(dict.fromkeys(spans[row].moment.segment_id for row in chosen))[:MAX_POINTED]
+        pages = [[read[row] for row in passages[number]] for number in likely]
+        wanted = [{place for place, row in enumerate(passages[number]) if row in chosen} for number in likely]
+        try:
+            told = self._pointer.read(in_english(question), pages, wanted)
+        except LanguageModelError as error:
+            if not self._told:
+                _log.warning("Answers are found by the small reader alone: %s", error)
+            self._told = True
+            return liked
+        nats = np.full(len(spans), np.nan)
+        for number, of_passage in zip(likely, told, strict=True):
+            nats[passages[number]] = of_passage
+        held: Float64Array = np.nan_to_num(nats[list(chosen)], nan=_UNREAD)
+        return held.clip(-_MOST_NATS, _MOST_NATS)
+
+
+def _passages(spans: Sequence[Span]) -> dict[int, list[int]]:
+    """Rows by the passage that they are statements of."""
+    passages: dict[int, list[int]] = {}
+    for row, span in enumerate(spans):
+        passages.setdefault(span.moment.segment_id, []).append(row)
+    return passages
 
 
 def _read_as(span: Span) -> str:

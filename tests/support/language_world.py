@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -60,11 +60,21 @@ class WordReader:
         return np.array([12 * overlap(wanted, content(text)) - 4 for text in statements], np.float32)
 
 
+class WordPointer:
+    """Thinks the same of the statements of several passages."""
+
+    def read(
+        self, question: str, pages: Sequence[Sequence[str]], wanted: Sequence[Collection[int]]
+    ) -> list[np.ndarray]:
+        assert len(pages) == len(wanted)
+        return [WordReader().read(question, statements) for statements in pages]
+
+
 def answerer(
     model: LanguageModel, space: str = "starter", looker: Looker | None = None, weights: ScoringWeights | None = None
 ) -> Answerer:
     """One that reads by words."""
-    return Answerer(model, embed, space, SpanScorer(WordReader(), embed, weights), looker=looker)
+    return Answerer(model, embed, space, SpanScorer(WordReader(), WordPointer(), embed, weights), looker=looker)
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:

@@ -20,15 +20,21 @@ from support.waiting import until
 MODELS = ROOT / ".pytest_cache" / "d" / "models"
 
 
+def share_models(home: Path) -> None:
+    """The home's converted models are those of all tests, if it has none."""
+    models = home / "models"
+    if not models.exists():
+        MODELS.mkdir(parents=True, exist_ok=True)
+        models.symlink_to(MODELS, target_is_directory=True)
+
+
 def environment(home: Path, **settings: str) -> dict[str, str]:
     """The environment of a process whose home is `home`, with these settings and no others but `vision`, which is off.
 
     Homes that exist share one converted language model. One that does not is made by the process, model and all.
     """
-    models = home / "models"
-    if home.is_dir() and not models.exists():
-        MODELS.mkdir(parents=True, exist_ok=True)
-        models.symlink_to(MODELS, target_is_directory=True)
+    if home.is_dir():
+        share_models(home)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MEDLEY_")}
     given = {f"MEDLEY_{name.upper()}": value for name, value in {"vision": "false", **settings}.items()}
     return {**kept, "OMP_NUM_THREADS": "1", "MEDLEY_HOME": str(home), **given}

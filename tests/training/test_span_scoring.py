@@ -23,7 +23,7 @@ def written(file: Path, random: np.random.Generator, count: int, slope: float) -
                 {
                     "question": str(number),
                     "answerable": any(right),
-                    "features": [[value, 0.5, 0.5, 0.0, 0.0, 0.0] for value in reader],
+                    "features": [[value, 0.0, 0.5, 0.5, 0.0, 0.0, 0.0] for value in reader],
                     "right": right,
                     "words": list("abcd"),
                 }

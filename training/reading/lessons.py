@@ -169,11 +169,11 @@ class Teacher:
         """Five questions that the page answers, two that it no longer does, and one that another page answers."""
         own, strange = self._in_a_language(own), self._in_a_language(strange)
         for asked in self._some(own, 5):
-            held = _answering(asked, statements)
+            held = answering(asked, statements)
             if len(held) <= 1:  # None where its line was not read.
                 yield Lesson(asked.text, tuple(statements), held[0] if held else NOWHERE)
         for asked in self._some(own, 2):
-            held = _answering(asked, statements)
+            held = answering(asked, statements)
             left = tuple(text for i, text in enumerate(statements) if i not in held)
             if len(held) <= 1 < len(left):
                 yield Lesson(asked.text, left, NOWHERE)
@@ -243,7 +243,7 @@ class Teacher:
         return msgspec.structs.replace(lesson, question=lesson.question.lower().rstrip("?"))
 
 
-def _answering(asked: Asked, statements: Sequence[str]) -> list[int]:
+def answering(asked: Asked, statements: Sequence[str]) -> list[int]:
     """The statements that hold the answer; of several those with its label."""
     held = [i for i, text in enumerate(statements) if asked.answer in text]
     return [i for i in held if asked.label in statements[i]] or held if len(held) > 1 else held

@@ -7,13 +7,16 @@ from collections.abc import Callable, Sequence
 import msgspec
 import pytest
 from support.language_world import WordModel, pictured, spoken
+from support.processes import share_models
 
 from search.language.answerer import Answerer
 from search.language.question_planning import plan_question
+from search.language.reading.pointer_reader import LazyPointerReader
 from search.language.reading.reader import Reader
 from search.language.reading.value_types import counted
 from search.language.span_scoring import SpanScorer, missing
 from search.results import Answer, AssetView, Hit, Kind, Moment
+from search.settings import Settings
 from search.signals import Signal
 from search.spaces.text.minilm import MiniLM
 
@@ -25,9 +28,12 @@ MEMO = "I am just walking home. The cat is called Biscuit. She sleeps in the gar
 
 
 @pytest.fixture(scope="module")
-def ask() -> Ask:
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
     encoder = MiniLM.load()
-    answerer = Answerer(WordModel(), encoder.encode, "starter", SpanScorer(Reader.load(), encoder.encode))
+    home = tmp_path_factory.mktemp("home")
+    share_models(home)
+    pointer = LazyPointerReader(Settings.load(environment={}, home=home))
+    answerer = Answerer(WordModel(), encoder.encode, "starter", SpanScorer(Reader.load(), pointer, encoder.encode))
 
     def answered(question: str, hits: Sequence[Hit], details: dict[int, bytes] | None = None) -> Answer:
         return answerer.answer(plan_question(question), hits, {}, None, details)

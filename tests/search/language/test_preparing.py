@@ -22,6 +22,13 @@ def test_only_the_embedded_model_needs_preparing_and_only_once(settings: Setting
     assert not backends.needs_preparing(settings)
 
 
+def test_pages_are_read_with_it_whichever_model_phrases(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[Path] = []
+    monkeypatch.setattr(embedded_model, "prepare", prepared.append)
+    backends.prepare(msgspec.structs.replace(settings, llm="openai:some-model"))
+    assert prepared == [settings.models]
+
+
 def test_what_can_not_be_prepared_stops_nobody(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     settings.models.parent.mkdir(parents=True, exist_ok=True)
     settings.models.write_text("a file where the folder should be")

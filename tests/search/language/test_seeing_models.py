@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 from PIL import Image as Pillow
-from support.language_world import WordModel, WordReader, embed, pictured, spoken
+from support.language_world import WordModel, WordPointer, WordReader, embed, pictured, spoken
 
 from search.errors import TransientMediaError
 from search.language.answerer import Answerer
@@ -250,7 +250,8 @@ class SeeingModel(WordModel):
 
 
 def ask(question: str, hits: list[Hit], model: WordModel) -> Answer:
-    one = Answerer(model, embed, "starter", SpanScorer(WordReader(), embed), pictures=PromptPictures(files))
+    scorer = SpanScorer(WordReader(), WordPointer(), embed)
+    one = Answerer(model, embed, "starter", scorer, pictures=PromptPictures(files))
     return one.answer(plan_question(question), hits, {})
 
 
