@@ -116,7 +116,10 @@ class McpServer:
         limit: Limit = 10,
         cursor: Cursor = None,
     ) -> CallToolResult:
-        """Go through the library by date, place, kind or source, newest first, with counts of each month."""
+        """Go through the library by date, place, kind or source, newest first, with counts of each month.
+
+        A `caption` is a small model's impression and may be wrong: tell it as what seems to be.
+        """
         filters = Filters(
             kind=tuple(kinds or ()), after=after, before=before, where=where, source=(source_id,) if source_id else ()
         )
@@ -131,7 +134,10 @@ class McpServer:
         limit: Limit = 8,
         cursor: Cursor = None,
     ) -> CallToolResult:
-        """Find photos, recordings and moments in videos by what they show or say."""
+        """Find photos, recordings and moments in videos by what they show or say.
+
+        A `caption` is a small model's impression and may be wrong: tell it as what seems to be, or `look` yourself.
+        """
         filters = Filters(kind=tuple(kinds or ()), signal=tuple(signals or ()))
         return await _with_progress(ctx, lambda: _as_text(self._library.search(query, filters, limit, cursor)))
 
@@ -156,7 +162,10 @@ class McpServer:
         return await _with_progress(ctx, lambda: _as_text(self._library.ask(question, filters, assets or None)))
 
     async def look(self, segment_id: SegmentId) -> CallToolResult:
-        """Look at one moment: its picture, its words, and what is known of its file."""
+        """Look at one moment: its picture, its words, and what is known of its file.
+
+        The `caption` is a small model's impression and may be wrong: what you see in the picture counts.
+        """
         return await to_thread.run_sync(_answered, lambda: self._look(segment_id))
 
     def _look(self, segment_id: int) -> CallToolResult:

@@ -20,7 +20,7 @@ from search.language.evidence import Origin, Span
 from search.language.extractive_answers import Sentence
 from search.language.lexical import gives_orders, sentences
 from search.language.llm import LanguageModel, Limits, Piece, Prompt
-from search.language.looking import Chances, Looker
+from search.language.looking import Looker
 from search.language.picture_captions import PictureReader
 from search.language.prompt_pictures import PromptPicture, PromptPictures
 from search.language.question_planning import AnswerType, QuestionPlan
@@ -219,9 +219,7 @@ class Answerer:
             with tracing.span("look or listen", items=len(shown)):
                 looked = self._looked(looker, look, shown)
             if any(looked):
-                return extractive_answers.from_looks(
-                    list(zip(shown, looked, strict=True)), look, Chances.load().of(look)
-                )
+                return extractive_answers.from_looks(list(zip(shown, looked, strict=True)), look, looker.chance(look))
             if plan.given and looker.ready:
                 return []  # that it may be there is no news to who points at it
         # What a picture shows besides is no answer to what a look at it could not tell.

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from search.multimodal.model import Impression
 
 MAX_LOOKED_AT = 2  # pictures or sounds of one question: each costs a second of a shared core
+UNMEASURED = 0.5  # how often an adapter is taken to be right of which nothing is known
 LEAST_SURE = 0.35  # mean probability of an answer's words, below which nothing is said
 _SIDE = 512  # of the thumbnails, which are mostly there already
 CHANCES = WEIGHTS / "looks.json"
@@ -40,8 +41,14 @@ _log = logging.getLogger(__name__)
 
 
 class Chances(Struct, frozen=True, forbid_unknown_fields=True):
-    """How often what is said after a look is right, by the kind of question; fitted by training/looks.py."""
+    """How often what is said after a look is right, by the kind of question, with the adapters it was measured with.
 
+    training/looks.py prints it and measures all but two, which were set by hand: `colour` (half, as too few were asked)
+    and `heard` (how often captions of sounds name the right thing, from docs/multimodal.md).
+    """
+
+    adapter: str  # identity of the one that looked
+    sounds: str  # and of the one that heard
     colour: float
     count: float
     doing: float
@@ -50,15 +57,18 @@ class Chances(Struct, frozen=True, forbid_unknown_fields=True):
     other: float
     heard: float  # of sounds, whatever is asked
 
-    def of(self, look: Look) -> float:
-        """For one look, in [0, 1]."""
-        chance: float = self.heard if look.sense is Sense.HEARD else getattr(self, look.kind)
+    def of(self, look: Look, identity: str) -> float:
+        """For one look with the adapter of an identity, in [0, 1]."""
+        heard = look.sense is Sense.HEARD
+        if identity != (self.sounds if heard else self.adapter):
+            return UNMEASURED
+        chance: float = self.heard if heard else getattr(self, look.kind)
         return chance
 
     @classmethod
     @cache
     def load(cls) -> Self:
-        """Those of the shipped adapter."""
+        """Those of the shipped adapters."""
         return msgspec.json.decode(CHANCES.read_bytes(), type=cls)
 
 
@@ -93,6 +103,12 @@ class Looker:
     def ready(self) -> bool:
         """Can it look at once? Not while a server is converting the language model."""
         return self._senses.vision.ready
+
+    def chance(self, look: Look) -> float:
+        """How likely what a look tells is right, in [0, 1]."""
+        senses = self._senses
+        asked = senses.hearing if look.sense is Sense.HEARD else senses.vision
+        return Chances.load().of(look, asked.identity) if asked else UNMEASURED
 
     def impressions(self, look: Look, hits: Sequence[Hit]) -> list[str]:
         """What the first moment of each hit seems to tell; "" where it says nothing.

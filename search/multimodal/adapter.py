@@ -58,10 +58,12 @@ class Adapter(Struct, frozen=True):
     @property
     def updates_identity(self) -> str:
         """Changes whenever the low-rank updates do."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.below(_UPDATES).items()):
-            digest.update(name.encode() + tensor.tobytes())
-        return digest.hexdigest()[:12]
+        return _digest(self.below(_UPDATES))
+
+    @property
+    def identity(self) -> str:
+        """Changes whenever any of its own tensors does."""
+        return _digest(self.tensors)
 
     def below(self, prefix: str) -> dict[str, np.ndarray]:
         """The tensors `(...)` whose names begin with `prefix`, without it."""
@@ -79,6 +81,13 @@ class Adapter(Struct, frozen=True):
         if base is not None:
             _refuse_misfit(path, record, base)
         return cls(record, unpack(held), base, path)
+
+
+def _digest(tensors: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode() + tensor.tobytes())
+    return digest.hexdigest()[:12]
 
 
 def _refuse_misfit(path: Path, record: AdapterRecord, base: Adapter) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -58,6 +59,11 @@ class _Perception(Generic[Content]):
     def ready(self) -> bool:
         """Is the language model converted? The first use waits for it otherwise."""
         return self._model.ready
+
+    @cached_property
+    def identity(self) -> str:
+        """That of the adapter, by which what was measured of it is known."""
+        return self._adapter.identity
 
     def captions(self, contents: Sequence[Content]) -> list[list[str]]:
         """Sentences that are likely for each, as people caption such things, the one to trust unseen first.

@@ -17,6 +17,8 @@ from medley_client.langchain import MedleyRetriever
 from medley_client.llama_index import MedleyRetriever as NodeRetriever
 from support.service_world import World
 
+from search.catalog import captions, queue
+
 
 @pytest.fixture
 def url(world: World, client: httpx.Client, tmp_path: Path) -> str:
@@ -63,6 +65,15 @@ def test_documents_say_where_they_stand(url: str) -> None:
         assert document.metadata["matched"] is medley.search("green harbour opens at noon", limit=2).matched
     picture = MedleyRetriever(url=url, k=1).invoke("blue")[0]
     assert picture.page_content.startswith('Image blue.png. It matches "blue" with a probability of 0.')
+
+
+def test_what_a_model_sees_is_told_as_what_seems_to_be(world: World, url: str) -> None:
+    with world.database.write() as connection:
+        claims = queue.claims_of(captions.claim_without_caption(connection, "test", 10, 60))
+        captions.write_captions(connection, claims, dict.fromkeys(claims, "A man with a dog."))
+    picture = MedleyRetriever(url=url, k=1).invoke("blue")[0]
+    assert picture.page_content.startswith("Image blue.png. Seems to show: A man with a dog. It matches")
+    assert picture.metadata["caption"] == "A man with a dog."
 
 
 def test_a_picture_is_told_by_all_that_is_known_of_it(world: World, url: str) -> None:

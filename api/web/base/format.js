@@ -4,6 +4,10 @@
 export const percent = (share) => `${Math.round(share * 100)} %`;
 /** @param {string} path */
 export const name = (path) => path.split("/").pop() || path;
+/** How a caption is said: by a small model, and not always right. @param {any} asset */
+export const seems = (asset) => (asset.kind === "audio" ? "seems to sound like" : "seems to show");
+/** Its name, and what it seems to show or sound like, for those who can't see it. @param {any} asset */
+export const described = (asset) => (asset.caption ? `${name(asset.path)}; ${seems(asset)}: ${asset.caption}` : name(asset.path));
 /** @param {string} path */
 export const folder = (path) => path.split("/").slice(0, -1).join("/") || "/";
 /** @param {number} number @param {string} one @param {string} many */

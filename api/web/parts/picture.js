@@ -3,13 +3,13 @@
 
 import { assetUrl, url } from "../base/api.js";
 import { h } from "../base/dom.js";
-import { name } from "../base/format.js";
+import { described, name } from "../base/format.js";
 import { marker } from "./mark.js";
 
 /** @param {any} asset @param {any} moment @param {number[] | null} box of the words to mark @returns {any} */
 export function picture(asset, moment, box) {
   const small = moment ? url(moment.thumbnail) : assetUrl(asset.id, "thumbnail"); // as in its tile: it is there at once
-  const image = h("img", { src: small, alt: asset.caption || name(asset.path), draggable: "false", width: asset.width, height: asset.height });
+  const image = h("img", { src: small, alt: described(asset), draggable: "false", width: asset.width, height: asset.height });
   const large = new Image();
   large.onload = () => { if (!image.dataset.original) image.src = large.src; };
   large.src = `${small}?size=1024`;

@@ -2,7 +2,7 @@
 
 import { assetUrl, url } from "../base/api.js";
 import { h, marked } from "../base/dom.js";
-import { clock, count, kindName, name, percent, where } from "../base/format.js";
+import { clock, count, described, kindName, name, percent, where } from "../base/format.js";
 import { thumbs } from "./judging.js";
 
 const SURE_OF_WORDS = 0.6; // text seen in a picture is shown from here on: less is often misread
@@ -23,7 +23,7 @@ function picture(hit, open) {
   const more = detail(hit, open);
   return h("li", { class: "tile", "--below": more ? "3.3rem" : "1.7rem" },
     h("button", { class: "cover", type: "button", onclick: () => open(best), "aria-label": label(hit), title: name(asset.path) },
-      h("img", { src: source, alt: hit.asset.caption || "", loading: "lazy", decoding: "async" }),
+      h("img", { src: source, alt: described(asset), loading: "lazy", decoding: "async" }),
       asset.kind === "video" && h("span", { class: "badge" }, `▶ ${badge(asset, best)}`),
       asset.kind === "document" && h("span", { class: "badge" }, asset.pages > 1 ? `page ${best?.page || 1} of ${asset.pages}` : "document"),
       hit.copies?.length > 0 && h("span", { class: "badge right" }, `and ${count(hit.copies.length, "copy", "copies")}`)),
@@ -78,4 +78,4 @@ export function words(moment) {
   return found ? marked(moment.text, found) : [moment.text];
 }
 
-const label = (hit) => `Open the ${kindName(hit.asset.kind)} ${name(hit.asset.path)}${hit.asset.caption ? `: ${hit.asset.caption}` : ""}${hit.relevance < 1 ? `, ${percent(hit.relevance)}` : ""}`;
+const label = (hit) => `Open the ${kindName(hit.asset.kind)} ${described(hit.asset)}${hit.relevance < 1 ? `, ${percent(hit.relevance)}` : ""}`;

@@ -4,7 +4,7 @@
 import * as address from "../base/address.js";
 import { assetUrl, call, get, url } from "../base/api.js";
 import { $, button, failure, h } from "../base/dom.js";
-import { bytes, clock, day, folder, name, percent, stretch, where } from "../base/format.js";
+import { bytes, clock, day, folder, name, percent, seems, stretch, where } from "../base/format.js";
 import { has } from "../base/session.js";
 import * as shelf from "../base/shelf.js";
 import { document_ } from "./document.js";
@@ -189,7 +189,7 @@ function facts(asset) {
     ["Place", placed(asset)],
     ["File", asset.size_bytes && asset.modified_at && `${bytes(asset.size_bytes)}, changed ${day(asset.modified_at)}`],
     ["Left out", asset.note],
-    [asset.kind === "audio" ? "Seems to sound like" : "Seems to show", asset.caption],
+    [seems(asset).replace("s", "S"), asset.caption],
   ].filter(([, value]) => value);
   return h("dl", {}, known.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]));
 }

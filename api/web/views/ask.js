@@ -3,7 +3,7 @@
 import * as address from "../base/address.js";
 import { assetUrl, stream, url } from "../base/api.js";
 import { $, failure, h } from "../base/dom.js";
-import { name, percent, where } from "../base/format.js";
+import { described, name, percent, where } from "../base/format.js";
 import * as shelf from "../base/shelf.js";
 
 export const title = () => "Ask";
@@ -62,7 +62,7 @@ async function answer(question) {
 function read(hits, sources) {
   shelf.fill(hits);
   sources.replaceChildren(...hits.slice(0, 8).map((hit) => h("button", { type: "button", class: "source", title: name(hit.asset.path), onclick: () => look(hit.asset.id, hit.moments[0]) },
-    h("img", { src: hit.moments[0] ? `${url(hit.moments[0].thumbnail)}?size=256` : assetUrl(hit.asset.id, "thumbnail"), alt: hit.asset.caption || name(hit.asset.path), loading: "lazy" }))));
+    h("img", { src: hit.moments[0] ? `${url(hit.moments[0].thumbnail)}?size=256` : assetUrl(hit.asset.id, "thumbnail"), alt: described(hit.asset), loading: "lazy" }))));
 }
 
 function finish(answer_, words, sources) {

@@ -34,7 +34,9 @@ def words_of(hit: Hit, moment: Moment, asked: str) -> str:
         return moment.text
     taken = f"taken {asset.captured_at[:16].replace('T', ' ')}" if asset.captured_at else None
     known = [f"{asset.kind.capitalize()} {citation_of(hit, moment)}", taken, asset.place]
-    told = [", ".join(part for part in known if part), asset.title, asset.caption]
+    told = [", ".join(part for part in known if part), asset.title]
+    seems = "sound like" if asset.kind == "audio" else "show"  # captions are a small model's, and not always right
+    told += [f"Seems to {seems}: {asset.caption}"] if asset.caption else []
     told += [f"Words in it: {moment.text}"] if moment.text else []
     told += [f'It matches "{asked}" with a probability of {moment.relevance:.2f}'] if asked else []
     return ". ".join(part.rstrip(". ") for part in told if part)

@@ -58,6 +58,13 @@ def leaf(world: World) -> int:
     return world.picture("leaf.png", "green")
 
 
+def test_an_agent_is_told_that_captions_may_be_wrong(world: World, client: httpx.Client) -> None:
+    async def told(agent: Client) -> set[str]:
+        return {tool.name for tool in (await agent.list_tools()).tools if "may be wrong" in (tool.description or "")}
+
+    assert talk(client, told) == {"browse", "search", "look"}  # whose answers hold captions
+
+
 def test_an_agent_sees_the_tools(world: World, client: httpx.Client) -> None:
     async def names(agent: Client) -> set[str]:
         return {tool.name for tool in (await agent.list_tools()).tools}

@@ -10,6 +10,8 @@ from playwright.sync_api import Page, expect
 from support.media import film
 from support.service_world import World
 
+from search.catalog import captions, queue
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -30,6 +32,22 @@ def test_a_photo_opens_under_an_address_of_its_own_and_back_closes_it(page: Page
     expect(viewer.get_by_role("heading", name=re.compile("red-"))).to_be_visible()
     viewer.get_by_role("button", name="Close").click()
     expect(viewer).to_have_count(0)
+
+
+def test_what_a_model_sees_in_a_picture_is_said_to_seem_so(page: Page, library: httpx.Client, world: World) -> None:
+    """Also to people who can't see that it is wrong."""
+    hits = library.post("/v1/search", json={"text": "red"}).json()["hits"]
+    with world.database.write() as connection:
+        claims = queue.claims_of(captions.claim_without_caption(connection, "test", 10, 60))
+        captions.write_captions(connection, claims, dict.fromkeys(claims, "Two dogs."))
+    seeming = f"{hits[0]['asset']['path'].rsplit('/')[-1]}; seems to show: Two dogs."
+    page.goto("/#/search?q=red")
+    cover = page.locator(".tile button.cover").first
+    expect(cover).to_have_attribute("aria-label", re.compile(re.escape(seeming)))
+    expect(cover.locator("img")).to_have_attribute("alt", seeming)
+    cover.click()
+    expect(page.locator("#viewer .picture img")).to_have_attribute("alt", seeming)
+    expect(page.locator("#viewer dt", has_text="Seems to show")).to_have_count(1)
 
 
 def test_arrow_keys_and_buttons_go_to_the_neighbours(page: Page) -> None:

@@ -13,7 +13,7 @@ from support.language_world import WordModel, answerer, pictured, spoken
 
 from search.arrays import Float32Array
 from search.errors import TransientMediaError
-from search.language.looking import Chances, Looker
+from search.language.looking import UNMEASURED, Chances, Looker
 from search.language.question_planning import QuestionPlan, plan_question
 from search.multimodal.colours import COLOURS, chances, surest
 from search.multimodal.look_questions import Look, look_for
@@ -29,6 +29,8 @@ class Eyes:
     """Says which colour a picture has most of."""
 
     image_input = ImageInput(side=16, fit="squash")
+
+    identity = Chances.load().adapter
 
     def __init__(self, sure: float = -0.1, *, ready: bool = True) -> None:
         self.sure = sure
@@ -59,6 +61,8 @@ def files(asset_id: int, seconds: float | None, side: int, page: int | None = No
 
 class Ears:
     """Says whether a sound is loud, and how long it is."""
+
+    identity = Chances.load().sounds
 
     def captions(self, sounds: Sequence[Waveform]) -> list[list[str]]:
         return [["A bang."]] * len(sounds)
@@ -224,6 +228,17 @@ def test_a_look_supports_as_much_as_looks_of_its_kind_are_right(question: str, h
     answer = answerer(WordModel(), "words", looker(Eyes(), Ears())).answer(given(question), [hit], {})
     assert answer.citations[0].support == pytest.approx(chance * hit.relevance, abs=1e-4)
     assert answer.citations[0].support < 0.9
+
+
+@pytest.mark.parametrize(
+    ("question", "hit"),
+    [("What is there?", pictured("dog.jpg", 1)), ("What can be heard?", heard("bang.ogg", 1))],
+)
+def test_what_was_measured_of_the_shipped_adapters_is_said_of_no_other(question: str, hit: Hit) -> None:
+    eyes, ears = Eyes(), Ears()
+    eyes.identity = ears.identity = "somebody's"
+    answer = answerer(WordModel(), "words", looker(eyes, ears)).answer(given(question), [hit], {})
+    assert answer.citations[0].support == pytest.approx(UNMEASURED * hit.relevance, abs=1e-4)
 
 
 def test_what_words_answer_is_not_looked_for() -> None:

@@ -14,6 +14,7 @@ import torch
 
 from search.errors import LanguageModelError
 from search.language.causal import CausalModel
+from search.language.looking import Chances
 from search.multimodal.adapter import SHIPPED, SHIPPED_SOUNDS, Adapter, AdapterRecord, find_adapter, find_sounds
 from search.multimodal.beam_search import Beams
 from search.multimodal.low_rank import attach, linear_parts, merge
@@ -237,6 +238,25 @@ class TestLookup:
         assert (heard.path, heard.base) == (tmp_path / "c.safetensors", read)
         found = find_adapter("starter", "tiny", (tmp_path,))  # which takes no sounds for pictures
         assert found == read.path
+
+
+def test_adapters_are_told_apart_by_all_of_their_tensors(network: Any, tmp_path: Path) -> None:
+    held = adapter(network)
+    held.save(tmp_path / "a.safetensors")
+    held = Adapter.load(tmp_path / "a.safetensors")
+    held.save(tmp_path / "under another name.safetensors")
+    assert Adapter.load(tmp_path / "under another name.safetensors").identity == held.identity
+    others = {name: tensor + 1 if name == "typical" else tensor for name, tensor in held.tensors.items()}
+    other = Adapter(held.record, others)
+    assert other.updates_identity == held.updates_identity
+    assert other.identity != held.identity
+
+
+def test_chances_were_measured_with_the_adapters_that_ship() -> None:
+    """New weights need `python -m training.looks`; until then what they tell supports by half."""
+    base = Adapter.load(SHIPPED)
+    chances = Chances.load()
+    assert (chances.adapter, chances.sounds) == (base.identity, Adapter.load(SHIPPED_SOUNDS, base).identity)
 
 
 def test_tokens_look_at_their_part_of_the_picture_first() -> None:
