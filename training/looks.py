@@ -160,8 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         by_kind[row["kind"]].append(row)
     for kind, asked in by_kind.items():
         said = [row for row in asked if row["told"]]
-        right = sum(row["right"] for row in said)
-        print(f"{kind}: {len(asked)} asked, {len(said)} said, {right} right", file=sys.stderr)
+        rights = sum(row["right"] for row in said)
+        print(f"{kind}: {len(asked)} asked, {len(said)} said, {rights} right", file=sys.stderr)
     chances = table(rows, Chances.load(), senses.vision.identity)
     print(msgspec.json.format(msgspec.json.encode(chances), indent=2).decode())
 
