@@ -71,6 +71,12 @@ _ASKED: tuple[tuple[ValueType, str], ...] = (
     (ValueType.PERSON, r"\b(?:who|whom|whose)\b"),
     (ValueType.PLACE, r"\bwhere\b|\b(?:what|which) (?:city|country|town|place|street|room)\b"),
 )
+_CLAUSES = frozenset({ValueType.WHEN, ValueType.PERSON, ValueType.PLACE})
+# A question word or verb that asks, and not only whether somebody knows.
+_ASKS_BEFORE = re.compile(
+    r"(?:\b(?:what|which|how|why)\b|^(?:can|could|may|must|should|shall|do|does|did|is|are|was|were|will|would|have|has|am)\b)"
+    r"(?!.*\b(?:know|tell|say|says|said|see|remember|remind|sure|idea|find out)\b)"
+)
 _MONTH = (
     r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
     r"|januar|februar|marz|mai|juni|juli|oktober|dezember|janvier|fevrier|mars|avril|juin|juillet|aout|septembre|octobre"
@@ -213,8 +219,10 @@ def expected(question: str) -> ValueType | None:
     """The kind of thing that would answer; None when any words may."""
     text = plain(in_english(question))
     matches = [(match.start(), kind) for kind, rule in _ASKED if (match := re.search(rule, text))]
+    # "What do I do when it rains?", "Can I come when ...?": not every such word asks.
+    asking = [(at, kind) for at, kind in matches if kind not in _CLAUSES or not _ASKS_BEFORE.search(text[:at])]
     # "Whom do I call when ...": the first word that asks is the question, the others belong to what is asked about.
-    return min(matches, key=lambda start_and_kind: start_and_kind[0])[1] if matches else None
+    return min(asking, key=lambda start_and_kind: start_and_kind[0])[1] if asking else None
 
 
 def holds(kind: ValueType | None, words: str, question: str = "") -> bool:

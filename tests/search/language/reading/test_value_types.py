@@ -193,6 +193,27 @@ def test_a_number_of_something_is_no_time_date_or_price(question: str, words: st
 
 
 @pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("What do I do when F28 appears?", None),
+        ("What happens when I lose my card?", None),
+        ("Can I come when it rains?", None),
+        ("What did the woman who called want?", None),
+        ("How do I get to the place where we met?", None),
+        ("Do you know when the bus leaves?", ValueType.WHEN),
+        ("Can you tell me who called?", ValueType.PERSON),
+        ("By when must I pay?", ValueType.WHEN),
+        ("Since when does she live there?", ValueType.WHEN),
+        ("In the end, who won?", ValueType.PERSON),
+        ("Was machen wir, wenn es regnet?", None),
+        ("And where did they go?", ValueType.PLACE),
+    ],
+)
+def test_a_clause_asks_for_nothing_of_its_own(question: str, kind: ValueType | None) -> None:
+    assert expected(question) is kind
+
+
+@pytest.mark.parametrize(
     ("question", "words"),
     [
         ("By when must I pay?", "Payable within 21 days"),
