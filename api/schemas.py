@@ -99,7 +99,7 @@ class AssetDetails(Struct, frozen=True, kw_only=True):
     camera: str | None = None
     title: str | None = None
     language: str | None = None
-    caption: Annotated[str, Meta(description="What a model sees or hears in it; null where none has.")] | None = None
+    caption: Annotated[str, Meta(description="A small model's impression; may be wrong, null if none.")] | None = None
     pages: Annotated[int, Meta(description="Of a document that has some.")] | None = None
     content_hash: str | None = None
     error: str | None = None
