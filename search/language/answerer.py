@@ -38,6 +38,7 @@ FAINTLY_SEEN = 0.06  # of a picture that is counted, and shown to a larger model
 # here on 15, and of 156 about what is there 125 have a right one instead of 129.
 POSSIBLY_SEEN = 0.15
 SURELY_SEEN = 0.8  # relevance of a picture that answers a question which may be about something else than pictures
+LEAST_RIGHT = 0.3  # share of looks of a kind, below which the model is not asked: it would mislead
 MIN_IMPRESSION = 0.35  # nats a token that a picture must add to its own description
 MAX_DESCRIBED = 2
 MAY_ANSWER = 0.1  # probability that a line answers, from which it is shown where nothing does surely
@@ -193,15 +194,17 @@ class Answerer:
         if begun := extractive_answers.from_reading(plan, hits):
             return begun
         said = extractive_answers.from_words(plan, scored, self._scorer.threshold)
-        look = plan.look({sense for sense in _SENSES if any(evidence.looked_at(hit, sense) for hit in hits)})
+        look, sources = _look(plan, hits)
         if plan.only or (look and look.kind is LookKind.WHOLE):
-            return self._perceived(plan, look, hits, vectors) or said
-        return said or self._perceived(plan, look, hits, vectors)
+            return self._perceived(plan, look, sources, vectors) or said
+        return said or self._perceived(plan, look, sources, vectors)
 
     def _perceived(
         self, plan: QuestionPlan, look: Look | None, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]
     ) -> list[Sentence]:
         """What pictures or sounds tell, or which match. Not for questions about words: those they can't answer."""
+        if plan.given and not look:
+            return []  # they match whatever is asked
         looker = self._looker if look else None
         of_words = plan.want in _OF_WORDS and not (look and look.thing)  # "what colour is the sign?" is not
         if of_words or (plan.want.is_fact and not looker) or plan.expects not in (_LOOKED_FOR if looker else _SEEN):
@@ -215,16 +218,19 @@ class Answerer:
             possible = [evidence.perceived(hit, senses) for hit in hits]
         likely = sorted((hit for hit in possible if hit and hit.relevance >= least), key=lambda hit: -hit.relevance)
         shown = extractive_answers.sure_or_near(likely)[: extractive_answers.MAX_SENTENCES]
+        later = False
         if look and looker:
-            with tracing.span("look or listen", items=len(shown)):
-                looked = self._looked(looker, look, shown)
-            if any(looked):
-                return extractive_answers.from_looks(list(zip(shown, looked, strict=True)), look, looker.chance(look))
-            if plan.given and looker.ready:
+            chance = looker.chance(look)
+            if chance >= LEAST_RIGHT:
+                with tracing.span("look or listen", items=len(shown)):
+                    looked = self._looked(looker, look, shown)
+                if any(looked):
+                    return extractive_answers.from_looks(list(zip(shown, looked, strict=True)), look, chance)
+                later = not looker.ready
+            if plan.given and not later:
                 return []  # that it may be there is no news to who points at it
         # What a picture shows besides is no answer to what a look at it could not tell.
         seeming = [""] * len(shown) if looker else self._impressions(shown, vectors)
-        later = looker is not None and not looker.ready
         return extractive_answers.from_sights(list(zip(shown, seeming, strict=True)), look is not None, later)
 
     def _looked(self, looker: Looker, look: Look, hits: Sequence[Hit]) -> list[str]:
@@ -380,6 +386,15 @@ def _closest(plan: QuestionPlan, scored: Sequence[ScoredSpan]) -> tuple[Citation
         if candidate.probability >= MAY_ANSWER:
             _cited(plan, Sentence(candidate.span.words, candidate.span, candidate.probability), lines)
     return tuple(lines)
+
+
+def _look(plan: QuestionPlan, hits: Sequence[Hit]) -> tuple[Look | None, Sequence[Hit]]:
+    """What a look may tell, and of which hits: of a source that holds words, only what is plainly seen or heard."""
+    if look := plan.look(()):
+        return look, hits
+    wordless = [hit for hit in hits if not evidence.holds_words(hit)]
+    look = plan.look({sense for sense in _SENSES if any(evidence.looked_at(hit, sense) for hit in wordless)})
+    return look, wordless if look else hits
 
 
 def _in_a_sentence(caption: str) -> str:

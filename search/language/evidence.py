@@ -73,6 +73,11 @@ class Span(Struct, frozen=True, kw_only=True):
         return self.moment.start_seconds if self.start_seconds is None else self.start_seconds
 
 
+def holds_words(hit: Hit) -> bool:
+    """Whether words are what it tells: of a lease or a receipt, a small model that sees its page only guesses."""
+    return hit.asset.kind is Kind.DOCUMENT or any(moment.signal.holds_words for moment in hit.moments)
+
+
 def perceived(hit: Hit, senses: Collection[Sense]) -> Hit | None:
     """The hit by its best moment of these senses, with that one's relevance; None where it has none."""
     best = next((moment for moment in hit.moments if moment.signal.sense in senses), None)

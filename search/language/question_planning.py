@@ -63,7 +63,7 @@ class QuestionPlan(Struct, frozen=True, kw_only=True):
     given: bool = False  # nothing was searched for: the caller points at the sources
 
     def look(self, perceivable: Collection[Sense]) -> Look | None:
-        """What a look at the sources, or listening, may tell of it. `perceivable`: by which senses they can be."""
+        """What a look, or listening, may tell of it. `perceivable`: by which senses sources without words can be."""
         wanted = {signal.sense for signal in self.only} or set(Sense)
         return look_for(in_english(self.question), wanted & set(perceivable) if self.given or self.files else ())
 

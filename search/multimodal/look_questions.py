@@ -39,8 +39,8 @@ class Look(Struct, frozen=True):
 def look_for(question: str, given: Collection[Sense] = ()) -> Look | None:
     """What a look, or listening, may tell of a question in English; None where only words can.
 
-    `given`: by which senses the sources can be perceived, where the caller points at them. Then "this" means them, and
-    whatever words don't answer is looked for; else only what is plainly a question about something seen or heard.
+    `given`: by which senses sources without words can be perceived, where the caller points at such. Then "this" means
+    them, and whatever is asked is looked for; else only what is plainly a question about something seen or heard.
     """
     plain = _plain(question)
     if _HEARD.search(plain):
@@ -76,6 +76,12 @@ _PEOPLE = r"(?:people|persons?|m[ae]n|wom[ae]n|boys?|girls?|child|children|kids?
 _BEINGS = rf"(?:{_PEOPLE}|dogs?|cats?|horses?|birds?|cows?|sheep|animals?)"
 _LIKE_PEOPLE = frozenset({"people", "men", "women", "children", "sheep"})  # plural as they stand
 _HEAR = r"\b(?:hear|heard|hears)\b"
+# What somebody plays or watches, or when, that no picture tells: "what time is the band playing?"
+_NOT_SEEN = (
+    r"(?:times?|days?|dates?|weeks?|months?|years?|songs?|tunes?|music|pieces?|albums?|films?|movies?|programmes?"
+    r"|channels?|roles?|parts?)"
+)
+_AFTER_THE_THING = r"(?:of|in|on|at|by|with|from|under|near|behind|for|to|the|that|which|who)"
 
 _Rules = tuple[tuple[LookKind, re.Pattern[str], str], ...]
 
@@ -103,7 +109,12 @@ _SEEN = _rules(
     (LookKind.COLOUR, rf"(?:^|{_BE} )the colou?rs? of (?P<thing>{_THE} .+)", "What colour is the {thing}?"),
     (LookKind.OTHER, r"\b(?:what|which) colou?rs?\b", ""),
     (LookKind.DOING, rf"^what {_BE} (?P<act>{_DOING}) (?P<who>{_THE} .+)", "What is {who} {act}?"),
-    (LookKind.DOING, rf"^what (?:{_BE} )?(?P<who>\w.*?) (?:{_BE} )?(?P<act>{_DOING})\b", "What is {who} {act}?"),
+    (
+        LookKind.DOING,
+        rf"^what (?:{_BE} )?(?!(?:{_NOT_SEEN}|i|you|we|they)\b)(?P<who>(?!am\b|{_BE}\b)\w\S*(?: (?!{_BE}\b)\S+)*?)"
+        rf" (?:{_BE} )?(?P<act>{_DOING})\b",
+        "What is {who} {act}?",
+    ),
     (LookKind.DOING, rf"^what (?P<act>{_DOES})s? (?P<who>{_THE} .+|{_BEINGS}\b.*)", "What is {who} {act}?"),
     (
         LookKind.DOING,
@@ -115,7 +126,11 @@ _SEEN = _rules(
         rf"^what (?:does|do) (?P<who>(?:{_THE} )?(?:\w+ )?{_BEINGS})(?: {_IN_PICTURE})?$",
         "What is {who} doing?",
     ),
-    (LookKind.DOING, rf"\bwhat\b.+\b(?:{_DOING})\b", ""),
+    (
+        LookKind.DOING,
+        rf"\bwhat (?!(?:\w+ of )?{_NOT_SEEN}\b|{_BE} (?:{_DOING})\b)\w.* (?:{_DOING})\b",
+        "",
+    ),
     (
         LookKind.COUNT,
         rf"\bhow (?:many|much) (?P<things>{_BEINGS})(?:\b.*(?:{_PICTURE}|\bsee|\bseen|\bvisible)| (?:are|is) there"
@@ -136,7 +151,7 @@ _SEEN = _rules(
         "",
     ),
     (LookKind.OTHER, rf"^(?:what|which) (?:\w+ )+{_BE} (?:there )?(?:in|on) (?:{_THE} )?{_PICTURE}$", ""),
-    (LookKind.OTHER, r"\bwhere (?:is|are) (?:he|she|they|the \w+)\b", ""),
+    (LookKind.OTHER, rf"\bwhere {_BE} .+ (?:in|on) (?:{_THE} )?{_PICTURE}$|\b{_IN_PICTURE},? where {_BE}\b", ""),
 )
 _OF_SOMETHING_GIVEN = _rules(
     (
@@ -182,16 +197,17 @@ def _sentence(plain: str) -> str:
 
 
 def _whose(words: str) -> str:
-    """The thing itself: without its article, its owner, and the picture that it is in."""
+    """The thing itself: without its article, its owner, and what it is in or on."""
     words = re.sub(r"^it \((.+)\)$", r"\1", words)  # a follow-up, with what the turn before was about
     words = re.sub(rf" (?:have|has)$| {_IN_PICTURE}$", "", words, flags=re.IGNORECASE)
     words = re.sub(rf"^(?:{_THE}|they) ", "", words, flags=re.IGNORECASE)
-    return re.sub(r"^.+['’]s? +", "", re.split(r" (?:of|the) ", words)[0])
+    return re.sub(r"^.+['’]s? +", "", re.split(rf" {_AFTER_THE_THING}(?: |$)", words)[0])
 
 
 def _who(words: str) -> str:
     words = re.sub(rf" (?:{_IN_PICTURE}|in (?:the|his|her|their) hands?)$", "", words, flags=re.IGNORECASE)
-    return words if re.match(rf"(?:{_THE}|he|she|it|they|there)\b", words, re.IGNORECASE) else f"the {words}"
+    # Glosses may lack the article; names and pronouns have none.
+    return f"the {words}" if re.match(rf"{_BEINGS}\b", words, re.IGNORECASE) else words
 
 
 def _any(words: str) -> str:

@@ -212,6 +212,7 @@ _WEAK = {
 
 
 _PHONE_DIGITS = 5
+_MAX_WORDS = 80  # of a line, in which its first value is looked for: the time it takes grows with their square
 _CODE_LETTERS = 3
 
 
@@ -287,7 +288,8 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
 
 
 def first_value(kind: ValueType, words: Sequence[str], question: str = "") -> int:
-    """Which of the words of a line, from 0, begins the first value of this kind; 0 where no value stands alone."""
+    """Which of the words of a line, from 0, begins the first value of this kind; 0 where none of 80 stands alone."""
+    words = words[:_MAX_WORDS]
     weak = _WEAK.get(kind, frozenset())
     strong = ["" if plain(word) in weak else word for word in words]
     if kind is ValueType.PLACE:

@@ -13,6 +13,7 @@ from support.language_world import WordModel, answerer, pictured, spoken
 
 from search.arrays import Float32Array
 from search.errors import TransientMediaError
+from search.language.answerer import LEAST_RIGHT
 from search.language.looking import UNMEASURED, Chances, Looker
 from search.language.question_planning import QuestionPlan, plan_question
 from search.multimodal.colours import COLOURS, chances, surest
@@ -258,6 +259,49 @@ def test_what_can_not_be_seen_is_not_looked_for(question: str) -> None:
     hit = pictured("dog.jpg", 1)
     hit = msgspec.structs.replace(hit, asset=msgspec.structs.replace(hit.asset, captured_at=None))
     assert not answerer(WordModel(), "words", looker(eyes)).answer(given(question), [hit], {}).found
+    assert eyes.asked == []
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Do I need a visa?", "Is a deposit required?", "Who signed it?", "What is the notice period?", "Describe it"],
+)
+def test_what_the_words_of_something_given_do_not_answer_is_not_guessed_from_its_picture(question: str) -> None:
+    eyes = Eyes()
+    page = pictured("lease.pdf", 1, relevance=1.0)
+    page = msgspec.structs.replace(
+        page,
+        asset=msgspec.structs.replace(page.asset, kind=Kind.DOCUMENT, pages=3),
+        moments=(msgspec.structs.replace(page.moments[0], signal=Signal.PAGE, page=1),),
+    )
+    scan = with_words(pictured("receipt.jpg", 2, relevance=1.0), Signal.TEXT, "Kitchen roll 3.40", relevance=1.0)
+    film = with_words(pictured("trip.mp4", 3, relevance=1.0), Signal.SPEECH, "So we went home", relevance=1.0)
+    for looks in (looker(eyes), None):
+        asked = answerer(WordModel(), "words", looks)
+        assert not asked.answer(given(question), [page, scan, film], {}).found
+    assert eyes.asked == []
+
+
+def test_what_is_plainly_seen_is_looked_for_in_something_given_that_holds_words_too() -> None:
+    hit = with_words(pictured("shop.jpg", 1), Signal.TEXT, "OPEN")
+    answer = answerer(WordModel(), "words", looker(Eyes())).answer(given("What colour is the door?"), [hit], {})
+    assert "seems to be: green" in answer.answer
+
+
+def test_of_several_that_are_given_those_without_words_are_looked_at() -> None:
+    hits = [with_words(pictured("receipt.jpg", 2), Signal.TEXT, "Kitchen roll 3.40"), pictured("dog.jpg", 1)]
+    answer = answerer(WordModel(), "words", looker(Eyes())).answer(given("Is the dog wet?"), hits, {})
+    assert [citation.path for citation in answer.citations] == ["dog.jpg"]
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_what_such_looks_mostly_get_wrong_is_not_said(ready: bool) -> None:
+    eyes = Eyes(ready=ready)
+    asked = answerer(WordModel(), "words", looker(eyes))
+    assert Chances.load().doing < LEAST_RIGHT
+    answer = asked.answer(plan_question("What is the man doing?"), [pictured("a.jpg", 1, relevance=0.5)], {})
+    assert answer.answer == "a.jpg may show it. [1]"
+    assert not asked.answer(given("What is the man doing?"), [pictured("a.jpg", 1)], {}).found
     assert eyes.asked == []
 
 

@@ -276,3 +276,9 @@ def test_hostile_text_takes_no_longer_than_its_length(text: str) -> None:
     for kind in ValueType:
         holds(kind, text, "How long is it?")
     assert time.process_time() - began < 3
+
+
+def test_the_first_value_of_a_line_without_end_is_looked_for_in_its_first_words() -> None:
+    words = ["so", "then", "the", "band"] * 500
+    assert first_value(ValueType.PRICE, [*words, "CHF", "20"]) == 0
+    assert first_value(ValueType.PRICE, ["it", "costs", "CHF", "20", *words]) == 2
