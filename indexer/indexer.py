@@ -19,7 +19,7 @@ from search.catalog import spaces as catalog_spaces
 from search.catalog.database import Database
 from search.catalog.records import SpaceRecord
 from search.language.backends import open_language_model
-from search.multimodal.vision import open_senses
+from search.multimodal.vision import senses_if_any
 from search.runtime import tracing
 from search.settings import Settings
 from search.spaces.space import Space
@@ -42,7 +42,7 @@ class Indexer:
         self._makers = open_makers(settings)
         self._decoders = DecoderPool(settings, concurrency)
         self._language_model = open_language_model(settings) if settings.vision else None
-        self._senses = open_senses(self._language_model, settings) if self._language_model else None
+        self._senses = senses_if_any(self._language_model, settings) if self._language_model else None
         database.patiently(
             lambda: active_space(database, settings)
         )  # a new catalogue has none yet: the first worker makes the starter

@@ -24,7 +24,7 @@ from search.language.reading.pointer_reader import LazyPointerReader
 from search.language.reading.reader import LazyReader
 from search.language.reranker import Reranker
 from search.language.span_scoring import SpanScorer
-from search.multimodal.vision import Senses, open_senses
+from search.multimodal.vision import Senses, senses_if_any
 from search.results import Hit
 from search.settings import Settings
 from search.signals import Signal
@@ -39,6 +39,7 @@ class Readers:
         self._model = open_language_model(settings)
         self._settings = settings
         self._senses: Senses | None = None  # opened for the first answer: searches need none
+        self._opened_senses = False
         self.picture_files: PictureFiles | None = None  # where pictures come from, if they are to be looked at
         self.sound_files: SoundFiles | None = None  # where sounds come from, if they are to be listened to
         self._statements = LazyReader(settings.idle_release_seconds)
@@ -108,8 +109,9 @@ class Readers:
 
                 captions = open_reader(self._model, active.space.fingerprint)
                 looker = None
-                if self._settings.vision:
-                    self._senses = self._senses or open_senses(self._model, self._settings)
+                if not self._opened_senses:
+                    self._opened_senses = True
+                    self._senses = senses_if_any(self._model, self._settings)
                 if self._senses:
                     looker = Looker(self._senses, active.space, self._picture, self._sound)
                 self._by_space[active.record.id] = (

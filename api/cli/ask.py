@@ -16,8 +16,10 @@ from indexer.previews.previews import Previews
 from indexer.previews.sound_files import LibrarySounds
 from indexer.sources.places import Places
 from search.engine import SearchEngine
+from search.errors import UsageError
 from search.language import backends
 from search.language.question_planning import plan_question
+from search.results import Filters
 from search.settings import Settings
 from search.signals import Sense
 
@@ -35,6 +37,9 @@ from search.signals import Sense
 @json_option
 def ask(question: str, about: tuple[str, ...], limit: int, as_json: bool, **given: Any) -> None:
     """Answer QUESTION from the library, with citations, or say that the library does not hold the answer."""
+    filters = filters_of(given)
+    if about and filters != Filters():
+        raise UsageError("with --about nothing is searched for: leave out the filters, or --about")
     settings = Settings.load()
     engine = SearchEngine.open(settings)
     decoders = DecoderPool(settings, 1)  # starts no process before something is looked at
@@ -48,7 +53,7 @@ def ask(question: str, about: tuple[str, ...], limit: int, as_json: bool, **give
         plan = msgspec.structs.replace(plan_question(question), given=bool(about))
         if settings.vision and plan.look(tuple(Sense)):
             backends.prepare(settings)  # says so where it takes time, and is done while indexing, as a rule
-        answer = engine.ask(question, filters_of(given), limit, assets=about or None)
+        answer = engine.ask(question, filters, limit, assets=about or None)
     finally:
         decoders.close()
         engine.close()

@@ -27,9 +27,9 @@ from indexer.sources.stores.addresses import archive_root, is_archive_file, is_s
 from search.catalog import assets, captions, queue, removals, sources
 from search.catalog.database import Database
 from search.catalog.records import AssetRecord, Counts, SourceRecord
-from search.errors import MedleyError, UsageError
+from search.errors import LanguageModelError, MedleyError, UsageError
 from search.language import backends
-from search.multimodal.vision import sees
+from search.multimodal.vision import fitting_adapter
 from search.settings import Settings
 
 _SHOWN_FAILURES = 20
@@ -195,16 +195,27 @@ def _conclude(settings: Settings, database: Database, added: Sequence[SourceReco
     click.echo(f"{counts.indexed} files are searchable, {counts.quarantined} quarantined, {counts.missing} missing.")
     if counts.unread:
         click.echo(f"The text in {counts.unread} of them is still to be read; the next run continues with it.")
-    if plain and sees(settings):
-        click.echo(
-            f"{plain} pictures get captions later, while `medley serve` or `medley worker` has nothing else to do "
-            "(setting vision)."
-        )
+    if plain:
+        _say_captions(settings, plain)
     if counts.pending or counts.working:
         click.echo(f"{counts.pending + counts.working} files wait to be tried again; see `medley status`.")
     if not counts.indexed:
         where = ", ".join(printable(source.root) for source in scanned)
         raise MedleyError(f"nothing could be indexed in {where}: " + _why(counts, scanned))
+
+
+def _say_captions(settings: Settings, plain: int) -> None:
+    try:
+        seen = fitting_adapter(settings) is not None
+    except LanguageModelError as error:
+        # Everything is indexed: what only captions need is no failure.
+        click.echo(f"{plain} pictures get no captions: {printable(str(error))}")
+        return
+    if seen:
+        click.echo(
+            f"{plain} pictures get captions later, while `medley serve` or `medley worker` has nothing else to do "
+            "(setting vision)."
+        )
 
 
 def _why(counts: Counts, scanned: Sequence[SourceRecord]) -> str:

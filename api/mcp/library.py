@@ -56,7 +56,7 @@ class Library:
         return told | _next(result.next_cursor)
 
     def ask(self, question: str, filters: Filters, references: Sequence[str] | None) -> dict[str, Any]:
-        """An answer with citations, or what comes closest; from the assets referred to alone, where there are any."""
+        """An answer with citations, or what comes closest; from the assets referred to alone, unless None."""
         answer = self._service.engine.ask(question, filters, 8, None, references)
         told: dict[str, Any] = {
             "answer": _cut(answer.answer, _LONG_TEXT),

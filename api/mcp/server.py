@@ -150,7 +150,8 @@ class McpServer:
             list[str] | None,
             Field(
                 max_length=MOST_ASSETS,
-                description="Only these are looked at: `asset_id`, or `asset_id@start-end` in seconds",
+                description="Only these are looked at: `asset_id`, or `asset_id@start-end` in seconds; "
+                "left out: the whole library",
             ),
         ] = None,
     ) -> CallToolResult:
@@ -159,7 +160,7 @@ class McpServer:
         Where it holds no sure answer, `closest_lines` quotes what may answer after all: tell these as unsure.
         """
         filters = Filters(kind=tuple(kinds or ()))
-        return await _with_progress(ctx, lambda: _as_text(self._library.ask(question, filters, assets or None)))
+        return await _with_progress(ctx, lambda: _as_text(self._library.ask(question, filters, assets)))
 
     async def look(self, segment_id: SegmentId) -> CallToolResult:
         """Look at one moment: its picture, its words, and what is known of its file.

@@ -19,7 +19,7 @@ from indexer.ingest.recorder import retry_seconds
 from indexer.previews.sound_files import LibrarySounds
 from indexer.sources.places import Places
 from search.catalog import queue
-from search.catalog.captions import claim_without_caption, write_captions
+from search.catalog.captions import claim_without_caption, count_without, write_captions
 from search.catalog.database import Database
 from search.catalog.records import AssetRecord, SegmentRecord
 from search.catalog.segments import segments_of_assets
@@ -101,6 +101,7 @@ class Captioner:
         """`free`: bytes of memory; None where nobody can tell."""
         self._free = free
         self._loaded = False
+        self._image_input: ImageInput | None = None  # read once there is a picture: it loads the encoder
         self._settings = settings
         self._database = database
         self._senses = senses
@@ -118,7 +119,10 @@ class Captioner:
         if not self._loaded and (free := self._free()) is not None and free < LEAST_FREE_BYTES:
             _log.debug("no captions are made while less than %d MB of memory are free", LEAST_FREE_BYTES // 1024**2)
             return 0
-        kinds = [Kind.IMAGE, Kind.AUDIO] if self._senses.hearing else [Kind.IMAGE]
+        self._read_image_input()
+        kinds = [Kind.IMAGE] * (self._image_input is not None) + [Kind.AUDIO] * (self._senses.hearing is not None)
+        if not kinds:
+            return 0
         with self._database.write() as connection:
             lease = self._settings.lease_seconds
             claimed = claim_without_caption(connection, self._owner, TOGETHER, lease, kinds)
@@ -149,6 +153,14 @@ class Captioner:
             write_captions(connection, queue.claims_of(claimed), captions)
         return len(claimed)
 
+    def _read_image_input(self) -> None:
+        """Before a picture is claimed: an encoder that can't be opened would count as what the machine lacks for it."""
+        if self._image_input is None:
+            with self._database.read() as connection:
+                waiting = count_without(connection)
+            if waiting:
+                self._image_input = self._senses.vision.image_input
+
     def _later(self, asset: AssetRecord, error: TransientMediaError) -> None:
         counts = not isinstance(error, MachineError)  # what the machine lacks says nothing of the file
         times = asset.attempts if counts else _LACKING_TIMES
@@ -168,11 +180,12 @@ class Captioner:
             return None
 
     def _picture(self, asset: AssetRecord) -> Picture | None:
+        assert self._image_input is not None  # no picture is claimed before
         with self._places.of(asset).fetch(asset) as path:
             request = DecodeRequest(
                 path,
                 limits_of(self._settings),
-                {_INPUT: self._senses.vision.image_input},
+                {_INPUT: self._image_input},
                 want_sound_track=False,
                 want_text=False,
             )

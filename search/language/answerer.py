@@ -218,27 +218,27 @@ class Answerer:
             possible = [evidence.perceived(hit, senses) for hit in hits]
         likely = sorted((hit for hit in possible if hit and hit.relevance >= least), key=lambda hit: -hit.relevance)
         shown = extractive_answers.sure_or_near(likely)[: extractive_answers.MAX_SENTENCES]
-        later = False
-        if look and looker:
+        hindrance = ""
+        if look and looker and shown:
             chance = looker.chance(look)
             if chance >= LEAST_RIGHT:
+                hindrance = looker.hindrance()
                 with tracing.span("look or listen", items=len(shown)):
-                    looked = self._looked(looker, look, shown)
+                    looked = self._looked(None if hindrance else looker, look, shown)
                 if any(looked):
                     return extractive_answers.from_looks(list(zip(shown, looked, strict=True)), look, chance)
-                later = not looker.ready
-            if plan.given and not later:
+            if plan.given and not hindrance:
                 return []  # that it may be there is no news to who points at it
         # What a picture shows besides is no answer to what a look at it could not tell.
         seeming = [""] * len(shown) if looker else self._impressions(shown, vectors)
-        return extractive_answers.from_sights(list(zip(shown, seeming, strict=True)), look is not None, later)
+        return extractive_answers.from_sights(list(zip(shown, seeming, strict=True)), look is not None, hindrance)
 
-    def _looked(self, looker: Looker, look: Look, hits: Sequence[Hit]) -> list[str]:
+    def _looked(self, looker: Looker | None, look: Look, hits: Sequence[Hit]) -> list[str]:
         """What a look seems to tell about each hit. What it shows as a whole may be known from indexing."""
-        if look.kind is not LookKind.WHOLE:
-            return looker.impressions(look, hits)
-        known = [_in_a_sentence(hit.asset.caption or "") for hit in hits]
-        return known if any(known) else looker.impressions(look, hits)
+        known = [_in_a_sentence(hit.asset.caption or "") for hit in hits] if look.kind is LookKind.WHOLE else []
+        if any(known):
+            return known
+        return looker.impressions(look, hits) if looker else [""] * len(hits)
 
     def _impressions(self, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray]) -> list[str]:
         """What each hit's picture seems to show; "" where the model can't tell."""

@@ -6,6 +6,7 @@ Nothing heavy is imported or loaded before a model is first asked something.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,8 @@ class LocalModel:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lazy: Exclusive[CausalModel] = Exclusive(lambda: _load(settings), settings.idle_release_seconds)
+        self._preparing: threading.Thread | None = None
+        self._starting = threading.Lock()
         self._width = embedded_model.WIDTH if settings.llm == embedded_model.NAME else None
 
     @property
@@ -74,6 +77,15 @@ class LocalModel:
     def ready(self) -> bool:
         """Can it be used without being converted first, for many seconds?"""
         return not needs_preparing(self._settings)
+
+    def prepare_soon(self) -> str:
+        """See Adaptable.prepare_soon."""
+        with self._starting:
+            if self._preparing is None or not self._preparing.is_alive():
+                work = threading.Thread(target=prepare, args=(self._settings,), name="prepare-when-asked", daemon=True)
+                self._preparing = work
+                work.start()
+        return embedded_model.failure(self._settings.models)
 
     @property
     def scores(self) -> bool:

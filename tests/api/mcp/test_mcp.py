@@ -352,10 +352,11 @@ def test_an_agent_asks_about_assets_alone(world: World, client: httpx.Client, le
             for assets in (["77@1-2"], [], "77")
         ]
 
-    missing, all_, wrong = talk(client, ask)
+    missing, nothing, wrong = talk(client, ask)
     assert missing.is_error
     assert missing.content[0].text == "there is no asset 77@1-2"  # they reach the engine
-    assert json.loads(all_.content[0].text)["found"]
+    over_http = client.post("/v1/answers", json={"question": "when is noon?", "assets": []}).json()
+    assert json.loads(nothing.content[0].text)["found"] is over_http["found"] is False  # of nothing
     assert "`assets` must be a list of at most 100, each text or left out" in wrong.content[0].text
 
 

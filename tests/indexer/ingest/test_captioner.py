@@ -22,7 +22,7 @@ from indexer.segmenting.segmenter import PictureMaker
 from indexer.segmenting.sound import SoundSegmenter
 from search.catalog.database import Database
 from search.catalog.segments import segments_of_assets
-from search.errors import LanguageModelError, MachineError, TransientMediaError
+from search.errors import LanguageModelError, MachineError, SpaceError, TransientMediaError
 from search.settings import Settings
 from search.signals import Signal
 from search.spaces.inputs import ImageInput, Picture, Waveform
@@ -183,6 +183,33 @@ def test_a_file_that_is_gone_is_tried_again_later(library: Library) -> None:
     )
     worker.run(threading.Event(), until_idle=True)
     assert (captions(library), describer.asked) == ({b"one.png": None}, [])
+
+
+class BlindDescriber(ColourDescriber):
+    """Its encoder can't be opened."""
+
+    @property
+    def image_input(self) -> ImageInput:  # type: ignore[override]
+        raise SpaceError("its encoder is gone")
+
+
+def test_without_an_encoder_no_picture_is_put_off(library: Library, caplog: pytest.LogCaptureFixture) -> None:
+    """What no picture is to blame for is told once, and by nothing that stays with them."""
+    for name in ("one", "two"):
+        Image.new("RGB", (64, 48), "red").save(library.root / f"{name}.png")
+    work(library, BlindDescriber())
+    told = [record.getMessage() for record in caplog.records if "no captions are made" in record.getMessage()]
+    assert told == ["no captions are made: its encoder is gone"]
+    assert {(asset.caption, asset.attempts, asset.error) for asset in library.all().values()} == {(None, 0, None)}
+    work(library, ColourDescriber())  # of another worker, at once
+    assert captions(library) == {b"one.png": "All red.", b"two.png": "All red."}
+
+
+def test_no_encoder_is_opened_where_no_picture_waits(library: Library) -> None:
+    library.makers = (SoundSegmenter,)
+    write_wav(library.root / "high.wav", tone(4.0, 1500.0))
+    work(library, BlindDescriber(), PitchDescriber())
+    assert captions(library) == {b"high.wav": "A tone of 1500 Hz."}
 
 
 @pytest.mark.parametrize(("error", "attempts"), [(MachineError("no memory"), 0), (TransientMediaError("not now"), 1)])

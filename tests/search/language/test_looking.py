@@ -33,10 +33,16 @@ class Eyes:
 
     identity = Chances.load().adapter
 
-    def __init__(self, sure: float = -0.1, *, ready: bool = True) -> None:
+    def __init__(self, sure: float = -0.1, *, ready: bool = True, problem: str = "") -> None:
         self.sure = sure
         self.ready = ready
+        self._problem = problem
+        self.begun = 0  # preparations
         self.asked: list[str] = []
+
+    def prepare_soon(self) -> str:
+        self.begun += 1
+        return self._problem
 
     def captions(self, pictures: Sequence[Picture]) -> list[list[str]]:
         return [["A blue picture.", "A green picture."]] * len(pictures)
@@ -188,13 +194,31 @@ def test_a_film_is_not_looked_at_for_what_is_said_in_it() -> None:
 
 @pytest.mark.parametrize("given", [False, True])
 def test_an_answer_says_when_it_could_not_look_yet(given: bool) -> None:
-    asked = answerer(WordModel(), "words", looker(Eyes(ready=False)))
+    eyes = Eyes(ready=False)
+    asked = answerer(WordModel(), "words", looker(eyes))
     plan = msgspec.structs.replace(plan_question("What colour is the dog's collar?"), given=given)
     answer = asked.answer(plan, [pictured("dog.jpg", 1), pictured("cat.jpg", 2)], {})
     assert answer.answer == (
         "dog.jpg may show it; the model that could tell is still being prepared, ask again in a minute. [1] "
         "cat.jpg may show it. [2]"
     )
+    assert (eyes.asked, eyes.begun) == ([], 1)  # nobody waits for the conversion, and it has begun
+
+
+def test_an_answer_says_why_it_can_never_look() -> None:
+    asked = answerer(WordModel(), "words", looker(Eyes(ready=False, problem="x.gguf is missing: run `medley setup`")))
+    answer = asked.answer(given("What colour is the dog's collar?"), [pictured("dog.jpg", 1)], {})
+    assert answer.answer == (
+        "dog.jpg may show it; the model that could tell can't be prepared: x.gguf is missing: run `medley setup`, or "
+        "set MEDLEY_VISION=false. [1]"
+    )
+
+
+def test_what_is_known_from_indexing_is_told_before_the_model_is_prepared() -> None:
+    hit = pictured("dog.jpg", 1)
+    known = msgspec.structs.replace(hit, asset=msgspec.structs.replace(hit.asset, caption="A dog on a beach."))
+    asked = answerer(WordModel(), "words", looker(Eyes(ready=False)))
+    assert "it seems to show: a dog on a beach" in asked.answer(given("What is this?"), [known], {}).answer
 
 
 def test_a_question_in_another_language_is_put_to_the_model_in_english() -> None:
@@ -362,12 +386,6 @@ def test_what_a_picture_shows_besides_is_no_answer_to_what_was_not_seen() -> Non
     answer = asked.answer(plan_question("What is the man holding?"), [hit], {})
     assert "bench" not in answer.answer
     assert answer.answer == "a.jpg may show it. [1]"
-
-
-def test_nobody_waits_for_a_model_that_is_being_converted() -> None:
-    eyes = Eyes(ready=False)
-    assert looker(eyes).impressions(look("What colour is it?"), [pictured("a.jpg", 1)]) == [""]
-    assert eyes.asked == []
 
 
 def test_a_picture_that_can_not_be_had_is_passed_over() -> None:

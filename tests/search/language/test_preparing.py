@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import gguf
 import msgspec
 import numpy as np
 import pytest
+from support.waiting import until
 
+from search.errors import SpaceError
 from search.language import backends, embedded_model
 from search.settings import Settings
+from search.spaces.weights import WeightFile
 
 
 def test_only_the_embedded_model_needs_preparing_and_only_once(settings: Settings) -> None:
@@ -34,6 +38,52 @@ def test_what_can_not_be_prepared_stops_nobody(settings: Settings, caplog: pytes
     settings.models.write_text("a file where the folder should be")
     backends.prepare(settings)
     assert "can't be prepared" in caplog.text
+
+
+def test_what_was_not_prepared_in_time_is_prepared_when_it_is_asked_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And tells why that fails, until it does not: `medley setup` helps a server that runs."""
+    begun, going, broken = threading.Semaphore(0), threading.Semaphore(0), True
+
+    def convert(_source: Path, target: Path) -> None:
+        begun.release()
+        going.acquire()
+        if broken:
+            raise OSError("no space left")
+        (target / "config.json").write_text("{}")
+
+    monkeypatch.setattr(WeightFile, "find", lambda file: Path(file.path))
+    monkeypatch.setattr(embedded_model, "convert", convert)
+    model = backends.LocalModel(settings)
+    assert [model.prepare_soon(), model.prepare_soon()] == ["", ""]
+    begun.acquire()
+    assert not begun.acquire(blocking=False)  # one at a time
+    going.release()
+    until(lambda: bool(embedded_model.failure(settings.models)))
+    assert not model.ready
+    broken = False
+    going.release()
+
+    def prepared() -> bool:
+        problem = model.prepare_soon()
+        assert "no space left" in problem
+        assert str(settings.models) in problem
+        return model.ready
+
+    until(prepared)
+
+
+def test_missing_weights_name_the_command_that_gets_them(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing(_: WeightFile) -> Path:
+        raise SpaceError("x.gguf is missing: run `medley setup`")
+
+    monkeypatch.setattr(WeightFile, "find", missing)
+    backends.prepare(settings)  # as a command line does, which has no time for another attempt
+    assert "run `medley setup`" in caplog.text
+    assert "run `medley setup`" in backends.LocalModel(settings).prepare_soon()
 
 
 def test_what_is_converted_is_to_the_byte_what_transformers_makes_of_the_file(tmp_path: Path) -> None:
