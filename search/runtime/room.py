@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import mmap
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 _MACHINE = Path("/proc")
-_CONTAINER = Path("/sys/fs/cgroup")  # as a process in a container sees its own
+_GROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUP = "0::/"  # begins the line of version 2 in /proc/self/cgroup
 
 
 def has_room(size_bytes: int) -> bool:
@@ -18,19 +20,34 @@ def has_room(size_bytes: int) -> bool:
     return True
 
 
-def free_bytes(machine: Path = _MACHINE, container: Path = _CONTAINER) -> int | None:
-    """Memory that can be filled before the machine, or the container, has none; None where that can't be told."""
+def free_bytes(machine: Path = _MACHINE, groups: Path = _GROUPS) -> int | None:
+    """Memory that can be filled before the machine, or a container or service, has none; None where nobody can tell.
+
+    Containers and systemd's `MemoryMax=` limit control groups (version 2): this process's own and those above it.
+    """
     try:
         free = 1024 * _number(machine / "meminfo", "MemAvailable:")
     except (OSError, ValueError):
         return None
+    return max(0, min([free, *_left_in_groups(machine, groups)]))
+
+
+def _left_in_groups(machine: Path, groups: Path) -> Iterator[int]:
+    """Bytes that each control group with a limit leaves, from the process's own to the root."""
     try:
-        limit = int((container / "memory.max").read_text("ascii"))
-        used = int((container / "memory.current").read_text("ascii"))
-        # What it holds of files is given up when memory is short.
-        return max(0, min(free, limit - used + _number(container / "memory.stat", "inactive_file")))
-    except (OSError, ValueError):  # no container, or one without a limit ("max")
-        return free
+        lines = (machine / "self" / "cgroup").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    own = next((PurePosixPath(line.removeprefix(_OWN_GROUP)) for line in lines if line.startswith(_OWN_GROUP)), None)
+    # In a container the root is its own group, and the path may name one that only the host sees.
+    for path in (own, *own.parents) if own and own.parts and ".." not in own.parts else (PurePosixPath(),):
+        try:
+            limit = int((groups / path / "memory.max").read_text("ascii"))
+            used = int((groups / path / "memory.current").read_text("ascii"))
+            # What it holds of files is given up when memory is short.
+            yield limit - used + _number(groups / path / "memory.stat", "inactive_file")
+        except (OSError, ValueError):  # no such group, or one without a limit ("max")
+            continue
 
 
 def _number(path: Path, name: str) -> int:
