@@ -64,6 +64,16 @@ def tokenizer(special: Sequence[str] = (), longest: int = 64) -> Any:
     )
 
 
+def llama(heads: int = 4, key_heads: int = 2) -> Any:
+    """A decoder of eight layers, 16 wide, over the words of `tokenizer`."""
+    from transformers import LlamaConfig, LlamaModel
+
+    _seeded()
+    shape: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 8}
+    shape |= {"num_attention_heads": heads, "num_key_value_heads": key_heads, "attn_implementation": "sdpa"}
+    return LlamaModel(LlamaConfig(vocab_size=len(tokenizer()), **shape)).eval()
+
+
 def save_bert(folder: Path, prompts: dict[str, str] | None = None) -> Path:
     """Words alone, with the prompts that sentence-transformers' own configuration names."""
     from transformers import BertConfig, BertModel

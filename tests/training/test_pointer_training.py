@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
-from support.tiny_models import tokenizer
+from support.tiny_models import llama, tokenizer
 from torch.nn import functional
 
 from training.pointer_network import PointerNetwork
@@ -44,12 +46,7 @@ def network() -> PointerNetwork:
 
 
 def small(device: str) -> PointerNetwork:
-    from transformers import LlamaConfig, LlamaModel
-
-    torch.manual_seed(2)
-    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 8, "num_attention_heads": 2}
-    decoder = LlamaModel(LlamaConfig(vocab_size=len(tokenizer()), attn_implementation="sdpa", **shape))
-    return PointerNetwork(decoder.to(device), rank=2)
+    return PointerNetwork(llama().to(device), rank=2)
 
 
 def test_half_of_what_is_asked_has_no_answer_and_the_rest_is_in_its_line() -> None:
@@ -62,7 +59,7 @@ def test_half_of_what_is_asked_has_no_answer_and_the_rest_is_in_its_line() -> No
 
 def test_a_line_that_was_left_out_leaves_its_question_without_an_answer() -> None:
     class Leaving(PageTeacher):
-        def _left_out(self, answering_rows: list[int], many: int) -> set[int]:
+        def _left_out(self, answering_rows: Sequence[int], many: int) -> set[int]:
             return set(answering_rows)
 
     made = teacher()

@@ -138,7 +138,7 @@ def marked(page: Page) -> list[float]:
     assert inner
     natural = picture.evaluate("image => image.naturalWidth / image.naturalHeight")
     assert outer["width"] / outer["height"] == pytest.approx(natural, rel=0.02)
-    left, top = ((inner[axis] - outer[axis]) / outer[side] for axis, side in (("x", "width"), ("y", "height")))
+    left, top = (inner["x"] - outer["x"]) / outer["width"], (inner["y"] - outer["y"]) / outer["height"]
     return [left, top, left + inner["width"] / outer["width"], top + inner["height"] / outer["height"]]
 
 

@@ -25,7 +25,7 @@ def test_what_was_read_back_is_stored_as_it_was() -> None:
 
 def test_small_tensors_and_whole_numbers_keep_their_values() -> None:
     ids = np.arange(9000, dtype=np.int64)
-    held = {
+    held: dict[str, np.ndarray] = {
         "few": np.array([0.5, -2.0], np.float32),
         "ids": ids,
         "none": np.zeros((70, 70)),

@@ -6,13 +6,12 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from support.tiny_models import tokenizer
+from support.tiny_models import llama, tokenizer
 
 from search.errors import LanguageModelError
 from search.language.reading import pointer_reader
@@ -22,7 +21,12 @@ from search.settings import Settings
 from search.spaces.device import Lanes
 from training.pointer_network import PointerNetwork, Row
 
-PAGES = (["red dog", "a cat on the beach"], ["blue"], [], ["dog", "cat", "red beach with a dog", "the cat is blue"])
+PAGES: tuple[list[str], ...] = (
+    ["red dog", "a cat on the beach"],
+    ["blue"],
+    [],
+    ["dog", "cat", "red beach with a dog", "the cat is blue"],
+)
 
 
 LAYERS = 8
@@ -31,15 +35,6 @@ ALL = [range(len(page)) for page in PAGES]
 
 def words(text: str) -> list[int]:
     return list(tokenizer()(text, add_special_tokens=False).input_ids)
-
-
-def llama() -> Any:
-    from transformers import LlamaConfig, LlamaModel
-
-    torch.manual_seed(2)
-    shape = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": LAYERS, "num_attention_heads": 4}
-    config = LlamaConfig(vocab_size=len(tokenizer()), num_key_value_heads=2, attn_implementation="sdpa", **shape)
-    return LlamaModel(config).eval()
 
 
 def decoder(updates: Mapping[str, torch.Tensor] | None = None) -> Decoder:
