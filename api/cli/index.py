@@ -19,6 +19,7 @@ from api.cli.progress import shown_progress
 from api.cli.status import opened_database, shown_left_out
 from api.cli.stopping import stop_on_signals
 from indexer.indexer import Indexer
+from indexer.ingest.captioner import LEAST_FREE_BYTES
 from indexer.previews.ahead import thumbnails_ahead
 from indexer.sources.ignoring import LINKS_OUT, checked_patterns
 from indexer.sources.overlaps import add
@@ -213,8 +214,8 @@ def _say_captions(settings: Settings, plain: int) -> None:
         return
     if seen:
         click.echo(
-            f"{plain} pictures get captions later, while `medley serve` or `medley worker` has nothing else to do "
-            "(setting vision)."
+            f"{plain} pictures get captions later, while `medley serve` or `medley worker` has nothing else to do and "
+            f"{LEAST_FREE_BYTES // 1024**3} GB of memory are free (setting vision)."
         )
 
 

@@ -1,14 +1,18 @@
 """Captions of images and sounds that are searchable already, made by a worker that has nothing better to do.
 
 The second visit after the one that reads text. Claims a few, decodes them, asks the model's senses once for all of
-them, and writes which of their sentences was chosen. A recording in which somebody speaks is described by what is said,
-and gets none. Knows the catalogue, and the senses and who chooses by what it asks of them.
+them, in a thread that yields to everything else, and writes which of their sentences was chosen. A recording in which
+somebody speaks is described by what is said, and gets none. Knows the catalogue, and the senses and who chooses by what
+it asks of them.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Protocol, TypeVar
 
@@ -16,6 +20,7 @@ from indexer.decoding.decoder import Items, limits_of
 from indexer.decoding.items import DecodeRequest, PictureItem
 from indexer.failures import sort_error
 from indexer.ingest.recorder import retry_seconds
+from indexer.ingest.suspects import choose as choose_assets
 from indexer.previews.sound_files import LibrarySounds
 from indexer.sources.places import Places
 from search.catalog import queue
@@ -30,10 +35,10 @@ from search.settings import Settings
 from search.signals import Signal
 from search.spaces.inputs import ImageInput, Picture, Waveform
 
-LEAST_FREE_BYTES = (
-    2 * 1024**3
-)  # of memory, before models are loaded that take 1.3 GB: captions must cost no worker its life
-TOGETHER = 8  # in one batch of the model: a lease must outlive it on a slow machine
+# Of memory, before models are loaded that take 1.3 GB: captions must cost no worker its life.
+LEAST_FREE_BYTES = 2 * 1024**3
+TOGETHER = 2  # in one batch of the model, 5 s on a slow machine: new files and a stop wait for it
+_NICENESS = 5  # over the process's own: a third of the time of a thread that searches; at 10 a busy machine made none
 _LACKING_TIMES = 5  # as long as after that many failures: a machine lacks something for longer than a moment
 _INPUT = 0  # the only picture that is asked of the decoder
 Content = TypeVar("Content")
@@ -102,6 +107,11 @@ class Captioner:
         self._free = free
         self._loaded = False
         self._image_input: ImageInput | None = None  # read once there is a picture: it loads the encoder
+        self._said_short = False
+        self._claims: queue.Claims = {}
+        # A thread of its own, because niceness can't be taken back: decoders and spaces that other threads open must
+        # not inherit it, as the threads do that torch starts for this one.
+        self._spare = ThreadPoolExecutor(1, "medley-captions", _yield_to_others)
         self._settings = settings
         self._database = database
         self._senses = senses
@@ -111,28 +121,28 @@ class Captioner:
         self._places = Places(database, settings)
         self._sounds = LibrarySounds(settings, database, self._places, decode)
 
-    def caption_some(self) -> int:
+    @property
+    def claims(self) -> queue.Claims:
+        """What is being captioned, or was left unfinished; its leases are to be renewed. Any thread may ask."""
+        return self._claims
+
+    def caption_some(self, stopped: Callable[[], bool] = lambda: False) -> int:
         """Caption a few; returns how many were claimed: none where memory is short.
 
-        Raises LanguageModelError, SpaceError, CatalogError.
+        Once `stopped`, the model is not asked any more, and `claims` are for `hand_back`. Raises LanguageModelError,
+        SpaceError, CatalogError, and whatever the libraries of the models raise.
         """
-        if not self._loaded and (free := self._free()) is not None and free < LEAST_FREE_BYTES:
-            _log.debug("no captions are made while less than %d MB of memory are free", LEAST_FREE_BYTES // 1024**2)
+        if not self._loaded and not self._has_memory():
             return 0
         self._read_image_input()
         kinds = [Kind.IMAGE] * (self._image_input is not None) + [Kind.AUDIO] * (self._senses.hearing is not None)
         if not kinds:
             return 0
-        with self._database.write() as connection:
-            lease = self._settings.lease_seconds
-            claimed = claim_without_caption(connection, self._owner, TOGETHER, lease, kinds)
-        self._loaded = bool(claimed)  # idle models are released
-        # What has ended its worker before, or can't be decoded any more, stays without words.
-        captions = {asset.id: "" for asset in claimed}
+        claimed, taken, captions = self._claim(kinds)
         pictures: dict[int, Picture] = {}
         sounds: dict[int, Waveform] = {}
-        for asset in claimed:
-            if asset.attempts > self._settings.max_attempts:
+        for asset in taken:
+            if asset.attempts > self._settings.max_attempts or stopped():
                 continue
             try:
                 if asset.kind == Kind.AUDIO:
@@ -143,15 +153,56 @@ class Captioner:
             except TransientMediaError as error:
                 del captions[asset.id]
                 self._later(asset, error)
+        if stopped():
+            return claimed
         if pictures:
-            likely = self._senses.vision.captions(list(pictures.values()))
-            captions |= self._choose(dict(zip(pictures, likely, strict=True)), Signal.IMAGE)
+            captions |= self._chosen(self._senses.vision.captions, pictures, Signal.IMAGE)
         if sounds and self._senses.hearing:
-            likely = self._senses.hearing.captions(list(sounds.values()))
-            captions |= self._choose(dict(zip(sounds, likely, strict=True)), Signal.SOUND)
+            captions |= self._chosen(self._senses.hearing.captions, sounds, Signal.SOUND)
         with self._database.write() as connection:
-            write_captions(connection, queue.claims_of(claimed), captions)
-        return len(claimed)
+            write_captions(connection, self._claims, captions)
+        self._claims = {}
+        return claimed
+
+    def hand_back(self) -> None:
+        """Let others caption what was left unfinished. Raises CatalogError."""
+        if self._claims:
+            with self._database.write() as connection:
+                queue.release(connection, self._claims)
+        self._claims = {}
+
+    def _has_memory(self) -> bool:
+        free = self._free()
+        enough = free is None or free >= LEAST_FREE_BYTES
+        if not enough and not self._said_short:
+            least, left = LEAST_FREE_BYTES // 1024**2, (free or 0) // 1024**2
+            _log.info("no captions are made until %d MB of memory are free; now there are %d MB", least, left)
+        self._said_short = not enough
+        return enough
+
+    def _claim(self, kinds: Sequence[Kind]) -> tuple[int, Sequence[AssetRecord], dict[int, str]]:
+        """How many were claimed, those to caption, and the empty captions of all that get none unless one is made."""
+        self.hand_back()  # of a batch that failed: its own lease keeps an asset from its worker, too
+        with self._database.write() as connection:
+            lease = self._settings.lease_seconds
+            claimed = claim_without_caption(connection, self._owner, TOGETHER, lease, kinds)
+            chosen = choose_assets(claimed, self._settings.max_attempts, busy=False)
+            queue.release(connection, queue.claims_of(chosen.back))
+            if chosen.alone:
+                queue.mark_alone(connection, chosen.take[0])
+        self._loaded = bool(claimed)  # idle models are released
+        # What has ended its workers before, or can't be decoded any more, stays without words.
+        kept = (*chosen.given_up, *chosen.take)
+        for asset in chosen.given_up:
+            _log.info("%s: no caption: %d workers died while they captioned nothing else", asset.path, asset.deaths)
+        self._claims = queue.claims_of(kept)
+        return len(claimed), chosen.take, {asset.id: "" for asset in kept}
+
+    def _chosen(
+        self, describe: Callable[[Sequence[Content]], list[list[str]]], contents: Mapping[int, Content], signal: Signal
+    ) -> Mapping[int, str]:
+        likely = self._spare.submit(describe, list(contents.values())).result()
+        return self._choose(dict(zip(contents, likely, strict=True)), signal)
 
     def _read_image_input(self) -> None:
         """Before a picture is claimed: an encoder that can't be opened would count as what the machine lacks for it."""
@@ -159,7 +210,7 @@ class Captioner:
             with self._database.read() as connection:
                 waiting = count_without(connection)
             if waiting:
-                self._image_input = self._senses.vision.image_input
+                self._image_input = self._spare.submit(lambda: self._senses.vision.image_input).result()
 
     def _later(self, asset: AssetRecord, error: TransientMediaError) -> None:
         counts = not isinstance(error, MachineError)  # what the machine lacks says nothing of the file
@@ -202,3 +253,8 @@ class Captioner:
         if longest is None or longest.start_seconds is None or longest.end_seconds is None:
             return None
         return self._sounds.stretch(asset, longest.start_seconds, longest.end_seconds)
+
+
+def _yield_to_others() -> None:
+    if sys.platform == "linux":  # elsewhere niceness is the whole process's
+        os.nice(_NICENESS)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, Self
 
 from indexer.decoding.decoder import Items
@@ -144,13 +145,14 @@ class Worker:
         pipeline = self._open_stages(self._write)
         meter = _Meter(self._database, self._recorder, pipeline, listener)
         patiently = self._database.patiently
-        renewer = _Renewer(self._database, self._settings, pipeline)
+        caption_some = partial(self._caption_some, stop)
+        renewer = _Renewer(self._database, self._settings, lambda: self._held(pipeline))
         try:
             while not stop.is_set() and pipeline.failure is None:
                 pipeline.wait(below=pipeline.capacity, seconds=_POLL_SECONDS)
                 claimed = patiently(lambda: self._claim(pipeline), stop.is_set)
                 patiently(meter.tell, stop.is_set)
-                if not claimed and not pipeline.in_flight() and patiently(self._caption_some, stop.is_set):
+                if not claimed and not pipeline.in_flight() and patiently(caption_some, stop.is_set):
                     continue
                 if not claimed and until_idle and patiently(lambda: self._is_idle(pipeline), stop.is_set):
                     break
@@ -171,16 +173,24 @@ class Worker:
                 self._passed.note(outcome.asset.id, outcome.result.wait_seconds)
         self._recorder.write(outcomes)
 
-    def _caption_some(self) -> bool:
+    def _held(self, pipeline: Stages) -> queue.Claims:
+        captioner = self._captioner
+        return {**pipeline.in_flight(), **(captioner.claims if captioner else {})}
+
+    def _caption_some(self, stop: threading.Event) -> bool:
         """Whether there were images or sounds without a caption."""
         if self._captioner is None:
             return False
         try:
-            return self._captioner.caption_some() > 0
-        except (LanguageModelError, SpaceError) as error:
+            return self._captioner.caption_some(stop.is_set) > 0
+        except CatalogError:
+            raise
+        except Exception as error:  # noqa: BLE001 - of models: a GPU without memory, a weight that is missing
             # A library is whole without captions: what is indexed stays indexed.
-            _log.warning("no captions are made: %s", error)
-            self._captioner = None
+            known = isinstance(error, LanguageModelError | SpaceError)
+            _log.warning("no captions are made: %s", error if known else f"{type(error).__name__}: {error}")
+            captioner, self._captioner = self._captioner, None
+            captioner.hand_back()
             return False
 
     def _claim(self, pipeline: Stages) -> bool:
@@ -234,9 +244,12 @@ class Worker:
 
     def _hand_back(self, pipeline: Stages) -> None:
         given_up = pipeline.stop()
-        if given_up:
-            with suppress(CatalogError), self._database.write() as connection:  # else the leases run out
-                queue.release(connection, given_up)
+        with suppress(CatalogError):  # else the leases run out
+            if self._captioner:
+                self._captioner.hand_back()
+            if given_up:
+                with self._database.write() as connection:
+                    queue.release(connection, given_up)
 
 
 class _Meter:
@@ -264,10 +277,10 @@ class _Meter:
 
 
 class _Renewer:
-    """Renews the leases of what is in the pipeline, from a thread of its own: decoding a film takes hours."""
+    """Renews the leases of what is being worked on, from a thread of its own: decoding a film takes hours."""
 
-    def __init__(self, database: Database, settings: Settings, pipeline: Stages) -> None:
-        self._database, self._pipeline = database, pipeline
+    def __init__(self, database: Database, settings: Settings, held: Callable[[], queue.Claims]) -> None:
+        self._database, self._held = database, held
         self._lease_seconds = settings.lease_seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew_all, name="medley-leases", daemon=True)
@@ -275,7 +288,7 @@ class _Renewer:
 
     def _renew_all(self) -> None:
         while not self._ended.wait(self._lease_seconds / 3):
-            claims = self._pipeline.in_flight()
+            claims = self._held()
             # A catalogue that is busy now may answer the next time, before the lease is over.
             with suppress(CatalogError), self._database.write() as connection:
                 queue.renew(connection, claims, self._lease_seconds)

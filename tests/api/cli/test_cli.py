@@ -19,10 +19,12 @@ import msgspec
 import pytest
 from PIL import Image
 from support.catalog_world import add_library, claims_held, index_all, result
+from support.processes import environment
 
 from api.cli import COMMANDS, medley, run
 from api.cli.output import print_result
 from api.routes.search import RESULT_EXAMPLE
+from indexer.ingest import worker as worker_module
 from search.catalog import assets, queue, sources
 from search.catalog import database as database_module
 from search.catalog.database import Database
@@ -250,7 +252,7 @@ def test_index_rides_out_a_lost_connection_at_any_of_its_steps(
     ("vision", "llm", "later"), [(None, None, True), ("false", None, False), (None, "openai:a-model", False)]
 )
 def test_indexing_waits_for_no_captions_and_says_that_they_come_later(
-    sqlite_url: str,
+    home: Path,
     medley_run: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -258,18 +260,20 @@ def test_indexing_waits_for_no_captions_and_says_that_they_come_later(
     llm: str | None,
     later: bool,
 ) -> None:
-    for name, value in (("MEDLEY_VISION", vision), ("MEDLEY_LLM", llm)):
+    off = {"MEDLEY_SPEECH": "false", "MEDLEY_SOUND": "false", "MEDLEY_OCR": "false"}
+    for name, value in {**off, "MEDLEY_VISION": vision, "MEDLEY_LLM": llm}.items():
         monkeypatch.delenv(name, raising=False)
         if value:
             monkeypatch.setenv(name, value)
-    database = Database.open(sqlite_url)
-    add_library(database, ["a.jpg", "b.jpg"])
-    index_all(database)
-    database.close()
-    (tmp_path / "empty").mkdir()
-    status, out, _ = medley_run("index", str(tmp_path / "empty"))
-    assert status == 0
-    assert ("2 pictures get captions later" in out) is later
+    environment(home)  # with the converted language model that tests share
+    made: list[object] = []
+    monkeypatch.setattr(worker_module, "Captioner", lambda *_: made.append(_))
+    (tmp_path / "media").mkdir()
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "media" / "red.png")
+    status, out, err = medley_run("index", str(tmp_path / "media"))
+    assert (status, made) == (0, []), err
+    assert "1 files are searchable" in out
+    assert ("1 pictures get captions later" in out and "and 2 GB of memory are free" in out) is later
 
 
 def test_an_adapter_that_can_not_be_used_is_a_note_and_no_failure(
