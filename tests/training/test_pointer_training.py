@@ -91,7 +91,7 @@ def test_steps_learn_a_page_by_heart() -> None:
     made = small("cpu")
     rows = rows_of(words, [(PAGE, ASKED)])
     optimiser = torch.optim.AdamW([parameter for _, parameter in made.named()], lr=0.03)
-    for _ in range(60):
+    for _ in range(150):
         for batch, wanted in batches(rows):
             optimiser.zero_grad()
             functional.cross_entropy(made(batch), wanted).backward()
