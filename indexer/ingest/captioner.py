@@ -2,8 +2,8 @@
 
 The second visit after the one that reads text. Claims a few, decodes them, asks the model's senses once for all of
 them, in a thread that yields to everything else, and writes which of their sentences was chosen. A recording in which
-somebody speaks is described by what is said, and gets none. Knows the catalogue, and the senses and who chooses by what
-it asks of them.
+somebody speaks is described by what is said, a page, receipt or screenshot by what is written: both get none. Knows the
+catalogue, and the senses and who chooses by what it asks of them.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from search.spaces.inputs import ImageInput, Picture, Waveform
 # Of memory, before models are loaded that take 1.3 GB: captions must cost no worker its life.
 LEAST_FREE_BYTES = 2 * 1024**3
 TOGETHER = 2  # in one batch of the model, 5 s on a slow machine: new files and a stop wait for it
+PAGE_LETTERS = 60  # read in a picture, from which on it is a page; signs and jerseys in photos have fewer
 _NICENESS = 5  # over the process's own: a third of the time of a thread that searches; at 10 a busy machine made none
 _LACKING_TIMES = 5  # as long as after that many failures: a machine lacks something for longer than a moment
 _INPUT = 0  # the only picture that is asked of the decoder
@@ -231,7 +232,11 @@ class Captioner:
             return None
 
     def _picture(self, asset: AssetRecord) -> Picture | None:
+        """None of a page: nothing that the model says of one is true."""
         assert self._image_input is not None  # no picture is claimed before
+        written = sum(len(segment.text or "") for segment in self._segments(asset) if segment.signal == Signal.TEXT)
+        if written >= PAGE_LETTERS:
+            return None
         with self._places.of(asset).fetch(asset) as path:
             request = DecodeRequest(
                 path,
@@ -245,14 +250,17 @@ class Captioner:
 
     def _sound(self, asset: AssetRecord) -> Waveform | None:
         """Of the longest stretch that sounds alike; None where somebody speaks, or nothing is heard."""
-        with self._database.read() as connection:
-            found = segments_of_assets(connection, [asset.id])
+        found = self._segments(asset)
         if any(segment.signal == Signal.SPEECH for segment in found):
             return None
         longest = described(found, Signal.SOUND)
         if longest is None or longest.start_seconds is None or longest.end_seconds is None:
             return None
         return self._sounds.stretch(asset, longest.start_seconds, longest.end_seconds)
+
+    def _segments(self, asset: AssetRecord) -> Sequence[SegmentRecord]:
+        with self._database.read() as connection:
+            return segments_of_assets(connection, [asset.id])
 
 
 def _yield_to_others() -> None:

@@ -21,11 +21,11 @@ from support.processes import environment
 from support.waiting import until
 
 from indexer.decoding.decoder import DecoderPool, Items
-from indexer.decoding.items import DecodeRequest, SegmentDraft, SoundItem
+from indexer.decoding.items import DecodeRequest, PictureItem, SegmentDraft, SoundItem
 from indexer.indexer import Indexer
 from indexer.ingest import captioner as captioner_module
 from indexer.ingest.caption_choice import CaptionChooser
-from indexer.ingest.captioner import Captioner, described, likeliest
+from indexer.ingest.captioner import PAGE_LETTERS, Captioner, described, likeliest
 from indexer.ingest.worker import Worker
 from indexer.segmenting.segmenter import PictureMaker
 from indexer.segmenting.sound import SoundSegmenter
@@ -187,6 +187,26 @@ def test_sounds_get_a_caption_unless_somebody_speaks(library: Library) -> None:
     assert hearing.asked == [1]
     work(library, ColourDescriber(), hearing)
     assert hearing.asked == [1]  # what got none is not asked for again
+
+
+class Reads:
+    """Reads a page in what is blue, and a sign in what is red."""
+
+    def feed(self, item: object) -> Iterator[SegmentDraft]:
+        if isinstance(item, PictureItem):
+            red, _, blue = np.asarray(next(iter(item.pictures.values()))).reshape(-1, 3).mean(axis=0)
+            yield SegmentDraft(Signal.TEXT, None, None, text="a" * (PAGE_LETTERS - int(red > blue)))
+
+    def finish(self) -> Iterator[SegmentDraft]:
+        return iter(())
+
+
+def test_pages_get_no_caption_and_photos_with_a_sign_do(library: Library) -> None:
+    library.makers = (PictureMaker, Reads)
+    Image.new("RGB", (64, 48), "blue").save(library.root / "page.png")
+    Image.new("RGB", (64, 48), "red").save(library.root / "sign.png")
+    work(library, ColourDescriber())
+    assert captions(library) == {b"page.png": "", b"sign.png": "All red."}
 
 
 def test_the_longest_stretch_is_what_is_described(library: Library) -> None:
