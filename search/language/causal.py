@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from search.errors import LanguageModelError
 from search.language.llm import Likelihood, Limits, Prompt, Request
 from search.multimodal.adapter import Adapter
 from search.multimodal.model import MultimodalModel
-from search.runtime.token_batches import token_batches
+from search.runtime.token_batches import in_token_batches
 from search.spaces.device import Lanes
 
 BATCH_TOKENS = 512  # padded tokens of one forward pass: with more a core is hardly faster
@@ -84,15 +83,11 @@ class CausalModel:
         """See LanguageModel.score."""
         start = self._prefix(prefix)
         rows = [self._row(request, bool(prefix)) for request in requests]
-        results: list[Likelihood] = [Likelihood(0.0, 0)] * len(rows)
-        lanes = self._lanes.count if self._lanes else 1
-        batches = token_batches([row.length for row in rows], lanes, BATCH_TOKENS)
-        apply = self._lanes.map if self._lanes and len(batches) > 1 else map
-        scored = apply(partial(self._score_batch, start), [[rows[i] for i in batch] for batch in batches])
-        for batch, likelihoods in zip(batches, scored, strict=True):
-            for index, likelihood in zip(batch, likelihoods, strict=True):
-                results[index] = likelihood
-        return results
+
+        def score(batch: Sequence[int]) -> list[Likelihood]:
+            return self._score_batch(start, [rows[index] for index in batch])
+
+        return in_token_batches([row.length for row in rows], BATCH_TOKENS, score, self._lanes)
 
     @torch.inference_mode()
     def write(self, prompts: Sequence[Prompt], limits: Limits) -> list[str]:

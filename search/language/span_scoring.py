@@ -9,7 +9,7 @@ asked for never answers. Weights are fitted by training/span_scoring.py.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Protocol
 
@@ -140,8 +140,10 @@ class SpanScorer:
         may = np.array([may_answer(question, span, expects) for span in spans], bool)
         if not may.any():
             return [], np.zeros((0, len(FEATURES)))
+        asked = in_english(question)
         read = [_read_as(span) for span in spans]
-        nats = self._read(question, spans, read)
+        passages = _passages(spans)
+        nats = self._read(asked, passages, read)
         rows = [int(row) for row in np.argsort(-nats, kind="stable") if may[row]][:MAX_CANDIDATES]
         titles: dict[int, str] = {}
         for span in spans:
@@ -150,10 +152,10 @@ class SpanScorer:
         special = names(question) | numbers(question) | (counted(question) if is_english(question) else frozenset())
         strange = [missing(special, span.setting) for span in chosen]
         typed = np.full(len(chosen), float(expects is not None))
-        wanted = content(in_english(question))
+        wanted = content(asked)
         shared = [overlap(wanted, content(read[row])) for row in rows]
         titled = [f"{titles[spans[row].moment.segment_id]}: {read[row]}" for row in rows]
-        pointed = self._point(question, spans, read, rows, nats[rows])
+        pointed = self._point(asked, passages, read, rows, nats[rows])
         likeness = self._likeness(question, chosen, titled)
         return chosen, np.column_stack([nats[rows], pointed, likeness, strange, typed, shared])
 
@@ -166,16 +168,16 @@ class SpanScorer:
         columns = [[cosines[text] for text in texts] for texts in (titled, settings)]
         return np.array(columns, np.float32).T
 
-    def _read(self, question: str, spans: Sequence[Span], read: Sequence[str]) -> Float64Array:
-        nats = np.zeros(len(spans))
-        for rows in _passages(spans).values():
-            nats[rows] = self._reader.read(in_english(question), [read[row] for row in rows])
+    def _read(self, asked: str, passages: Mapping[int, Sequence[int]], read: Sequence[str]) -> Float64Array:
+        nats = np.zeros(len(read))
+        for rows in passages.values():
+            nats[rows] = self._reader.read(asked, [read[row] for row in rows])
         return nats.clip(-_MOST_NATS, _MOST_NATS)
 
     def _point(
         self,
-        question: str,
-        spans: Sequence[Span],
+        asked: str,
+        passages: Mapping[int, Sequence[int]],
         read: Sequence[str],
         chosen: Sequence[int],
         liked: Float64Array,
@@ -184,18 +186,18 @@ class SpanScorer:
 
         `liked`: the reader's nats of them, which count for both where the pointer can't be opened.
         """
-        passages = _passages(spans)
-        likely = list(dict.fromkeys(spans[row].moment.segment_id for row in chosen))[:MAX_POINTED]
+        holding = {row: number for number, rows in passages.items() for row in rows}
+        likely = list(dict.fromkeys(holding[row] for row in chosen))[:MAX_POINTED]
         pages = [[read[row] for row in passages[number]] for number in likely]
         wanted = [{place for place, row in enumerate(passages[number]) if row in chosen} for number in likely]
         try:
-            told = self._pointer.read(in_english(question), pages, wanted)
+            told = self._pointer.read(asked, pages, wanted)
         except LanguageModelError as error:
             if not self._told:
                 _log.warning("Answers are found by the small reader alone: %s", error)
             self._told = True
             return liked
-        nats = np.full(len(spans), np.nan)
+        nats = np.full(len(read), np.nan)
         for number, of_passage in zip(likely, told, strict=True):
             nats[passages[number]] = of_passage
         held: Float64Array = np.nan_to_num(nats[list(chosen)], nan=_UNREAD)

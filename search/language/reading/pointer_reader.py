@@ -25,7 +25,7 @@ from search.errors import LanguageModelError
 from search.language import embedded_model
 from search.runtime.lazy import Exclusive
 from search.runtime.packed_weights import unpack
-from search.runtime.token_batches import token_batches
+from search.runtime.token_batches import in_token_batches
 from search.settings import Settings
 
 if TYPE_CHECKING:
@@ -143,16 +143,12 @@ class PointerReader:
                     parts.append((scores[start:stop], part))
                 start = stop
 
-        def score(rows: Sequence[int]) -> list[Float32Array]:
-            return self._scores([parts[row][1] for row in rows], asked)
+        def score(batch: Sequence[int]) -> list[Float32Array]:
+            return self._scores([parts[index][1] for index in batch], asked)
 
-        batches = token_batches(
-            [len(part.ids) + len(asked) for _, part in parts], self._lanes.count if self._lanes else 1, _BATCH_TOKENS
-        )
-        apply = self._lanes.map if self._lanes and len(batches) > 1 else map
-        for batch, of_batch in zip(batches, apply(score, batches), strict=True):
-            for row, scores in zip(batch, of_batch, strict=True):
-                parts[row][0][:] = scores
+        lengths = [len(part.ids) + len(asked) for _, part in parts]
+        for (place, _), scores in zip(parts, in_token_batches(lengths, _BATCH_TOKENS, score, self._lanes), strict=True):
+            place[:] = scores
         return told
 
     def _scores(self, parts: Sequence[Part], asked: Sequence[int]) -> list[Float32Array]:
