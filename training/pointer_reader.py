@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -25,25 +24,20 @@ from search.language import embedded_model
 from search.language.reading.glosses import in_english
 from search.language.reading.pointer_reader import LAYERS, Tokenize, open_tokenizer, parts_of, question_ids
 from search.language.reading.reader import as_read
-from search.runtime.packed_weights import pack, unpack
+from search.runtime.token_batches import token_batches
 from search.settings import Settings
 from search.spaces.device import choose_device, choose_dtype
 from search.spaces.torchvision_schemas import declare_missing
 from training.pointer_network import PointerNetwork, Row
+from training.pointing import certain_and_best, resume, save, take_step
 from training.precision import add_device
-from training.reader import CAPTIONS, HELD_OUT
-from training.reading import templates
-from training.reading.captions import read_captions
+from training.reading.curriculum import open_curriculum
 from training.reading.exercises import PageTeacher
-from training.reading.forms import read_attributes
-from training.reading.vocabulary import FOLDER, Vocabulary, read_words, taught_words
 
 RANK = 16
 BATCH_TOKENS = 1500
 MADE_TOGETHER = 128  # exercises, of which those of similar length share a batch
 RATE = 6e-4
-WARM = 30  # steps
-DECLINED = 0.9  # share of what is nowhere
 TOLD_EVERY = 480  # seconds
 Asked = Sequence[tuple[str, int]]
 
@@ -62,36 +56,18 @@ def rows_of(tokenize: Tokenize, exercises: Sequence[tuple[Sequence[str], Asked]]
 
 def batches(rows: Sequence[Row], random: np.random.Generator | None = None) -> Iterator[tuple[list[Row], Tensor]]:
     """Rows of similar length together, at most BATCH_TOKENS when padded, and their right columns `(questions,)`."""
-    groups: list[list[Row]] = [[]]
-    for row in sorted(rows, key=lambda row: row.length):
-        if groups[-1] and row.length * (len(groups[-1]) + 1) > BATCH_TOKENS:
-            groups.append([])
-        groups[-1].append(row)
-    order = random.permutation(len(groups)) if random is not None else range(len(groups))
-    for index in order:
-        if groups[index]:
-            yield groups[index], torch.tensor([right for row in groups[index] for right in row.right])
+    groups = token_batches([row.length for row in rows], 1, BATCH_TOKENS)
+    for index in random.permutation(len(groups)) if random is not None else range(len(groups)):
+        group = [rows[place] for place in groups[index]]
+        yield group, torch.tensor([right for row in group for right in row.right])
 
 
 @torch.no_grad()
 def measure(network: PointerNetwork, rows: Sequence[Row]) -> dict[str, float]:
-    """Shares of what is answered somewhere.
-
-    `best`: the best statement is right; `certain`: it also leads "nowhere" by as much as declines DECLINED of what is
-    nowhere.
-    """
-    leads, hits = [], []
-    for batch, wanted in batches(rows):
-        scores = network(batch).cpu()
-        leads.append(scores[:, 1:].amax(1) - scores[:, 0])
-        hits.append(torch.where(wanted > 0, (scores[:, 1:].argmax(1) + 1 == wanted).long(), -1))
-    lead, hit = torch.cat(leads), torch.cat(hits)
-    answerable = max(1, int((hit >= 0).sum()))
-    least = torch.quantile(lead[hit < 0], DECLINED)
-    return {
-        "certain": int(((hit == 1) & (lead > least)).sum()) / answerable,
-        "best": int((hit == 1).sum()) / answerable,
-    }
+    """See `certain_and_best`."""
+    told = [(network(batch).cpu(), wanted) for batch, wanted in batches(rows)]
+    certain, best = certain_and_best([scores for scores, _ in told], [wanted for _, wanted in told])
+    return {"certain": certain, "best": best}
 
 
 def train(
@@ -105,46 +81,26 @@ def train(
     rate: float = RATE,
 ) -> None:
     """Exercises until the time is over; the rate falls with it. Writes what is learnt so far every few minutes."""
-    trained = [parameter for _, parameter in network.named()]
-    optimiser = torch.optim.AdamW(trained, lr=rate, weight_decay=0.01)
+    optimiser = torch.optim.AdamW([tensor for _, tensor in network.named()], lr=rate, weight_decay=0.01)
     began = told = time.monotonic()
     step, questions, losses, share = 0, 0, [], 0.0
     while share < 1:
         made = [(one.statements, one.asked) for one in teacher.exercises(MADE_TOGETHER)]
         for rows, wanted in batches(rows_of(tokenize, made), random):
             share = min(1.0, (time.monotonic() - began) / (60 * minutes))
-            for group in optimiser.param_groups:
-                group["lr"] = rate * min(1.0, (step + 1) / WARM) * (0.5 + 0.5 * float(np.cos(np.pi * share)))
             loss = functional.cross_entropy(network(rows), wanted.to(network.device))
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(trained, 1.0)
-            optimiser.step()
+            take_step(optimiser, loss, rate, step, share)
             step, questions = step + 1, questions + len(wanted)
             losses.append(loss.item())
             if time.monotonic() - told > TOLD_EVERY or share >= 1:
                 told = time.monotonic()
-                save_file(pack(learnt(network)), output)
-                output.chmod(0o644)
+                save(network.named(), output)
                 print(f"{share:.2f} step {step} questions {questions} loss {np.mean(losses[-100:]):.3f}", flush=True)
                 for kind, rows_held in held.items():
                     figures = measure(network, rows_held).items()
                     print(f"  {kind}: " + " ".join(f"{name} {value:.3f}" for name, value in figures), flush=True)
             if share >= 1:
                 break
-
-
-def learnt(network: PointerNetwork) -> dict[str, np.ndarray]:
-    """What ships, by name: `(rank, in)`, `(out, rank)`, `query` and `key` `(inner, width)`, `nowhere` `(width,)`."""
-    return {name: tensor.detach().float().cpu().numpy() for name, tensor in network.named()}
-
-
-def resume(network: PointerNetwork, start: Path) -> None:
-    """Continue from what was learnt before."""
-    before = unpack(load_file(start))
-    with torch.no_grad():
-        for name, tensor in network.named():
-            tensor.copy_(torch.from_numpy(before[name]))
 
 
 def open_network(home: Path, device: torch.device) -> tuple[PointerNetwork, Tokenize]:
@@ -175,28 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     random = np.random.default_rng(options.seed)
-    captions = read_captions(options.data / "text" / "captions.txt.gz", CAPTIONS, random)
-    own_words, own_words_said = templates.own_words_files()
-    more_documents, more_statements = templates.more_files()
-    statements = templates.read_templates(templates.statements_file(), more_statements, own_words_said)
-    vocabulary = Vocabulary(taught_words(), random)
-    teacher = PageTeacher(
-        templates.read_templates(templates.documents_file(), more_documents),
-        statements,
-        vocabulary,
-        captions,
-        random,
-        read_attributes(),
-        templates.read_templates(own_words),
-    )
+    teacher, lessons = open_curriculum(PageTeacher, options.data, random)
     network, tokenize = open_network(options.home, choose_device(Settings.load(device=options.device).device))
-    unseen, unseen_said, unseen_own = (templates.read_templates(FOLDER / name) for name in HELD_OUT)
-    examiner = np.random.default_rng(1)
-    words = Vocabulary(read_words(FOLDER / "words.toml", FOLDER / "validation_words.toml"), examiner)
-    lessons = {
-        "unseen kinds": PageTeacher(unseen, unseen_said, words, captions, examiner).lessons(400),
-        "in own words": PageTeacher(unseen_own, statements, vocabulary, captions, examiner).of_pages(400),
-    }
     held = {
         kind: rows_of(
             tokenize,
@@ -208,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for kind, some in lessons.items()
     }
     if options.start:
-        resume(network, options.start)
+        resume(network.named(), options.start)
     train(network, tokenize, teacher, held, random, options.minutes, options.output, options.rate)
 
 

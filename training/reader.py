@@ -16,8 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file as read_file
-from safetensors.numpy import save_file
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -25,26 +23,19 @@ from torch.nn import functional
 
 from search.language.reading.glosses import in_english
 from search.language.reading.reader import as_read, encode
-from search.runtime.packed_weights import pack, unpack
 from search.settings import Settings
 from search.spaces.device import choose_device
 from search.spaces.weights import MINILM, MINILM_TOKENIZER
+from training.pointing import certain_and_best, resume, save, take_step
 from training.precision import add_device, autocast
 from training.reader_network import ADAPTED, FIRST_ADAPTED, ReaderNetwork
-from training.reading import templates
-from training.reading.captions import read_captions
-from training.reading.forms import read_attributes
+from training.reading.curriculum import open_curriculum
 from training.reading.lessons import Lesson, Teacher
-from training.reading.vocabulary import FOLDER, Vocabulary, read_words, taught_words
 
 RANK = 32
 BATCH = 32
-CAPTIONS = 60_000
 BUCKET = 16  # batches sorted by length together, so that little is padded
 RATE = 6e-4
-WARM = 30  # steps
-DECLINED = 0.9  # share of what is nowhere
-HELD_OUT = ("validation_documents.toml", "validation_statements.toml", "validation_own_words.toml")
 
 
 def batches(
@@ -81,29 +72,20 @@ def most(lessons: Sequence[Lesson]) -> int:
 def measure(network: ReaderNetwork, lessons: Sequence[Lesson], tokenizer: Tokenizer) -> dict[str, float]:
     """Shares: answered rightly and wrongly of what is answered somewhere, declined of what is not.
 
-    `certain`: rightly where the best statement leads "nowhere" by as much as declines DECLINED of what is nowhere.
+    `certain`: see `certain_and_best`.
     """
-    right = wrong = answerable = declined = nowhere = 0
-    leads: list[Tensor] = []
-    best: list[Tensor] = []
+    scores, columns = [], []
     for inputs, wanted in batches(lessons, tokenizer, network.device):
-        scores = network(*inputs, most(lessons))
-        chosen = scores.argmax(1)
-        leads.append(scores[:, 1:].amax(1) - scores[:, 0])
-        best.append(torch.where(wanted > 0, (scores[:, 1:].argmax(1) + 1 == wanted).long(), -1))
-        there = wanted > 0
-        answerable += int(there.sum())
-        right += int(((chosen == wanted) & there).sum())
-        wrong += int(((chosen != wanted) & (chosen > 0) & there).sum())
-        nowhere += int((~there).sum())
-        declined += int(((chosen == 0) & ~there).sum())
-    lead, hit = torch.cat(leads), torch.cat(best)
-    least = torch.quantile(lead[hit < 0], DECLINED)
+        scores.append(network(*inputs, most(lessons)))
+        columns.append(wanted)
+    chosen, right = torch.cat(scores).argmax(1), torch.cat(columns)
+    there = right > 0
+    answerable, nowhere = max(1, int(there.sum())), max(1, int((~there).sum()))
     return {
-        "certain": int(((hit == 1) & (lead > least)).sum()) / max(1, answerable),
-        "right": right / max(1, answerable),
-        "wrong": wrong / max(1, answerable),
-        "declined": declined / max(1, nowhere),
+        "certain": certain_and_best(scores, columns)[0],
+        "right": int(((chosen == right) & there).sum()) / answerable,
+        "wrong": int(((chosen != right) & (chosen > 0) & there).sum()) / answerable,
+        "declined": int(((chosen == 0) & ~there).sum()) / nowhere,
     }
 
 
@@ -125,23 +107,17 @@ def train(
         lessons = teacher.lessons(BUCKET * BATCH)
         for inputs, wanted in batches(lessons, tokenizer, network.device):
             share = min(1.0, (time.monotonic() - began) / (60 * minutes))
-            for group in optimiser.param_groups:
-                group["lr"] = rate * min(1.0, (step + 1) / WARM) * (0.5 + 0.5 * float(np.cos(np.pi * share)))
             with autocast(device=network.device):
                 scores = network(*inputs, most(lessons)).float()
             loss = functional.cross_entropy(scores, wanted)
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
+            take_step(optimiser, loss, rate, step, share)
             step += 1
             losses.append(loss.item())
             if share >= 1:
                 break
         if time.monotonic() - told > 150 or share >= 1:
             told = time.monotonic()
-            save_file(pack(adapters(network)), output)
-            output.chmod(0o644)
+            save(learnt(network), output)
             told_now(network, held, tokenizer, f"{share:.2f} step {step} loss {np.mean(losses[-200:]):.3f}")
 
 
@@ -152,26 +128,13 @@ def told_now(network: ReaderNetwork, held: Mapping[str, Sequence[Lesson]], token
         print(f"{stage}; {kind}: {figures}", flush=True)
 
 
-def _named(network: ReaderNetwork) -> Iterator[tuple[str, Tensor]]:
-    """What is trained, by the names that ship."""
+def learnt(network: ReaderNetwork) -> Iterator[tuple[str, Tensor]]:
+    """What is trained, by the names that ship: `(rank, in)` and `(out, rank)`, and two vectors `(width,)`."""
     yield from (("statement", network.statement), ("nowhere", network.nowhere))
     for number, layer in enumerate(network.encoder[FIRST_ADAPTED:], start=FIRST_ADAPTED):
         for name, part in zip(ADAPTED, layer.adapted, strict=True):
             yield f"encoder.layer.{number}.{name}.down", part.down
             yield f"encoder.layer.{number}.{name}.up", part.up
-
-
-def resume(network: ReaderNetwork, start: Path) -> None:
-    """Continue from what was learnt before."""
-    learnt = unpack(read_file(start))
-    with torch.no_grad():
-        for name, tensor in _named(network):
-            tensor.copy_(torch.from_numpy(learnt[name]))
-
-
-def adapters(network: ReaderNetwork) -> dict[str, np.ndarray]:
-    """What ships: `(rank, in)` and `(out, rank)` by name, and two vectors `(width,)`."""
-    return {name: tensor.detach().cpu().numpy() for name, tensor in _named(network)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -191,31 +154,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     random = np.random.default_rng(options.seed)
     tokenizer = Tokenizer.from_file(str(MINILM_TOKENIZER.find()))
     tokenizer.no_padding()
-    captions = read_captions(options.data / "text" / "captions.txt.gz", CAPTIONS, random)
-    documents, more_documents = templates.documents_file(), templates.more_files()[0]
-    own_words, own_words_said = templates.own_words_files()
-    statements = templates.read_templates(templates.statements_file(), templates.more_files()[1], own_words_said)
-    vocabulary = Vocabulary(taught_words(), random)
-    teacher = Teacher(
-        templates.read_templates(documents, more_documents),
-        statements,
-        vocabulary,
-        captions,
-        random,
-        read_attributes(),
-        templates.read_templates(own_words),
-    )
-    unseen, unseen_said, unseen_own = (templates.read_templates(FOLDER / name) for name in HELD_OUT)
-    examiner = np.random.default_rng(1)
-    words = Vocabulary(read_words(FOLDER / "words.toml", FOLDER / "validation_words.toml"), examiner)
-    held = {
-        "unseen kinds": Teacher(unseen, unseen_said, words, captions, examiner).lessons(400),
-        "in own words": Teacher(unseen_own, statements, vocabulary, captions, examiner).of_pages(400),
-    }
+    teacher, held = open_curriculum(Teacher, options.data, random)
     device = choose_device(Settings.load(device=options.device).device)
-    network = ReaderNetwork({name: held.to(device) for name, held in load_file(MINILM.find()).items()}, RANK)
+    network = ReaderNetwork({name: tensor.to(device) for name, tensor in load_file(MINILM.find()).items()}, RANK)
     if options.start:
-        resume(network, options.start)
+        resume(learnt(network), options.start)
     train(network, teacher, held, tokenizer, options.minutes, options.output, options.rate)
 
 
