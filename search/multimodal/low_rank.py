@@ -47,12 +47,17 @@ def attach(layer: nn.Module, rank: int) -> dict[str, LowRankLinear]:
     return attached
 
 
-@torch.no_grad()
-def merge(layer: nn.Module, updates: Mapping[str, Tensor]) -> None:
-    """Add `NAME.b` `(out, rank)` @ `NAME.a` `(rank, in)` to the weights of a decoder layer.
+def with_update(weight: Tensor, updates: Mapping[str, Tensor], name: str) -> Tensor:
+    """`weight` `(out, in)` plus `NAME.b` `(out, rank)` @ `NAME.a` `(rank, in)`.
 
     Raises KeyError where one is missing.
     """
+    update = updates[f"{name}.b"].float() @ updates[f"{name}.a"].float()
+    return (weight.float() + update.to(weight.device)).to(weight.dtype)
+
+
+@torch.no_grad()
+def merge(layer: nn.Module, updates: Mapping[str, Tensor]) -> None:
+    """Add the updates, `(rank, in)` and `(out, rank)`, to the weights of a decoder layer; see `with_update`."""
     for name, part in linear_parts(layer):
-        update = updates[f"{name}.b"].float() @ updates[f"{name}.a"].float()
-        part.weight.copy_((part.weight.float() + update.to(part.weight.device)).to(part.weight.dtype))
+        part.weight.copy_(with_update(part.weight, updates, name))

@@ -17,6 +17,8 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional
 
+from search.multimodal.low_rank import with_update
+
 _ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
 _MAPS = (*_ATTENTION, "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 
@@ -59,8 +61,7 @@ class Decoder:
             wanted = [name for name in file.keys() if _layer_of(name) < layers]  # noqa: SIM118 - not a mapping
             weights = {name.removeprefix("model."): file.get_tensor(name) for name in wanted}
         for name in [name.removesuffix(".a") for name in updates if name.endswith(".a")]:
-            update = updates[f"{name}.b"] @ updates[f"{name}.a"]
-            weights[f"{name}.weight"] = (weights[f"{name}.weight"].float() + update).to(dtype)
+            weights[f"{name}.weight"] = with_update(weights[f"{name}.weight"].to(dtype), updates, name)
         return cls(shape, {name: tensor.to(device, dtype) for name, tensor in weights.items()}, layers)
 
     @property
