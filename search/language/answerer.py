@@ -23,7 +23,7 @@ from search.language.llm import LanguageModel, Limits, Piece, Prompt
 from search.language.looking import Looker
 from search.language.picture_captions import PictureReader
 from search.language.prompt_pictures import PromptPicture, PromptPictures
-from search.language.question_planning import AnswerType, QuestionPlan
+from search.language.question_planning import SHOWN, AnswerType, QuestionPlan
 from search.language.reading.value_types import ValueType
 from search.language.span_scoring import ScoredSpan, SpanScorer
 from search.multimodal.look_questions import Look, LookKind
@@ -52,8 +52,7 @@ _OF_WORDS = frozenset(
     | {want for want in AnswerType if want.is_fact and want is not AnswerType.PLACE}
 )
 _SENSES = frozenset({Sense.SEEN, Sense.HEARD})
-_SEEN = frozenset({None, ValueType.PERSON, ValueType.PLACE, ValueType.COLOUR})  # kinds of things that pictures show
-_LOOKED_FOR = _SEEN | {ValueType.COUNT, ValueType.WHEN}  # and that a look at one may tell
+_LOOKED_FOR = SHOWN | {ValueType.COUNT, ValueType.WHEN}  # kinds of things that a look at a picture may tell
 
 
 class SourcesEvent(Struct, frozen=True, tag="sources"):
@@ -207,7 +206,7 @@ class Answerer:
             return []  # they match whatever is asked
         looker = self._looker if look else None
         of_words = plan.want in _OF_WORDS and not (look and look.thing)  # "what colour is the sign?" is not
-        if of_words or (plan.want.is_fact and not looker) or plan.expects not in (_LOOKED_FOR if looker else _SEEN):
+        if of_words or (plan.want.is_fact and not looker) or plan.expects not in (_LOOKED_FOR if looker else SHOWN):
             return []
         least = POSSIBLY_SEEN if looker or plan.want in (AnswerType.SEEN, AnswerType.HEARD) else SURELY_SEEN
         if look:

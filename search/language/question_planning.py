@@ -153,6 +153,11 @@ _KINDS = (
     (Kind.AUDIO, r"\b(?:recordings?|audios?|songs?|podcasts?)\b"),
     (Kind.DOCUMENT, r"\b(?:documents?|pdfs?)\b"),
 )
+# What pictures show, and what of it can be counted; nothing else is asked of a picture alone.
+SHOWN = frozenset({None, ValueType.PERSON, ValueType.PLACE, ValueType.COLOUR})
+_LOOKED_AT = SHOWN | {ValueType.COUNT}
+# Films and movies are also things that people see, rent and talk about.
+_PICTURE = re.compile(r"\b(?:photos?|pictures?|images?|snapshots?|videos?|clips?)\b")
 # Phrases that talk about the library or the asking, not about what is sought.
 _FRAME = re.compile(
     rf"""^(?:please\s+)?(?:can\ you\ |could\ you\ )?(?:(?:tell|show|find|describe)(?:\ me)?\ )?
@@ -181,6 +186,7 @@ def plan_question(question: str, conversation: Conversation | None = None) -> Qu
     english = in_english(whole)
     want = next((want for want, rule in _RULES if re.search(rule, english.lower(), re.VERBOSE)), AnswerType.STATEMENT)
     kinds = tuple(kind for kind, rule in _KINDS if re.search(rule, english.lower()))
+    expects = None if want in (AnswerType.MOMENT, AnswerType.SPOKEN, AnswerType.WRITTEN) else expected(whole)
     searches = tuple(dict.fromkeys(text for text in (*_subjects(sought(whole)), whole, english) if text))
     return QuestionPlan(
         asked=question,
@@ -189,16 +195,20 @@ def plan_question(question: str, conversation: Conversation | None = None) -> Qu
         want=want,
         limit=MANY if want is AnswerType.COUNT else FEW,
         signals=_SIGNALS.get(want, ()),
-        only=_only(want, kinds),
-        expects=None if want in (AnswerType.MOMENT, AnswerType.SPOKEN, AnswerType.WRITTEN) else expected(whole),
+        only=_only(want, english, expects),
+        expects=expects,
         kinds=kinds,
         files=tuple(dict.fromkeys(_FILE.findall(asked)))[:MAX_FILES],
     )
 
 
-def _only(want: AnswerType, kinds: tuple[Kind, ...]) -> tuple[Signal, ...]:
-    """A sound is answered by sounds; pictures, where the question says that it wants one, by pictures."""
-    shown = want is AnswerType.HEARD or (want is AnswerType.SEEN and bool({Kind.IMAGE, Kind.VIDEO} & set(kinds)))
+def _only(want: AnswerType, english: str, expects: ValueType | None) -> tuple[Signal, ...]:
+    """A sound is answered by sounds; pictures, where the question says that it wants one, by pictures.
+
+    Not by when the library's film is due.
+    """
+    pictured = want is AnswerType.SEEN and expects in _LOOKED_AT and bool(_PICTURE.search(english.lower()))
+    shown = want is AnswerType.HEARD or pictured
     return _SIGNALS[want] if shown else ()
 
 
