@@ -56,6 +56,18 @@ class Elsewhere:
             if others:
                 yield asked.text, others[int(self._random.integers(len(others)))].statements
 
+    def asked_of_others(self, source: Source, many: int) -> list[str]:
+        """At most that many questions of other sources that this one does not answer, though it holds their names."""
+        held = named(" ".join(source.statements))
+        texts: list[str] = []
+        for row in self._random.permutation(len(self._asked)):
+            if len(texts) == many:
+                break
+            asked, own = self._asked[row]
+            if named(asked.text) <= held and is_elsewhere(asked, own, source):
+                texts.append(asked.text)
+        return texts
+
 
 def is_elsewhere(asked: Asked, own: Source, other: Source) -> bool:
     """Is what answers the question in its own source surely nowhere in the other one?"""

@@ -6,7 +6,6 @@ Near misses are half of them, as in lessons. Knows no model.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 
 from training.reading import layouts, near_misses
-from training.reading.elsewhere import named
+from training.reading.elsewhere import Source, named
 from training.reading.forms import make_form
 from training.reading.lessons import NOWHERE, Lesson, Teacher, answering
 from training.reading.templates import ENGLISH, Asked, Document, make_document
@@ -24,7 +23,6 @@ _LINES_LEFT_OUT = 0.5  # share of the pages of which some answering lines are le
 _LEFT_OUT = (1, 4)
 _ANSWERED, _STRANGE, _MISSED, _ELSEWHERE = 10, 2, 4, 2  # questions of each sort, at most
 _LABELLED = 0.3  # share of the pages
-_REMEMBERED = 300
 
 
 class Exercise(Struct, frozen=True):
@@ -41,17 +39,13 @@ class _Source(Struct, frozen=True):
     asked: Sequence[Asked]
     strange: Sequence[Asked]  # of another source of the kind
     missed: Sequence[str]
-    kind: str
+    kinds: tuple[str, ...]  # templates that tell what it tells
     document: Document | None = None
+    any_rows: bool = False  # a form: it may have rows that pages of other kinds have
 
 
 class PageTeacher(Teacher):
     """Makes exercises without end from the same templates."""
-
-    def __init__(self, *given: Any, **named_given: Any) -> None:
-        """As Teacher."""
-        super().__init__(*given, **named_given)
-        self._kept: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED)
 
     def exercises(self, count: int) -> list[Exercise]:
         """`count` of them, in no order."""
@@ -70,16 +64,16 @@ class PageTeacher(Teacher):
     def _page(self, documents: Mapping[str, Any]) -> _Source:
         name = str(self._random.choice(list(documents)))
         page, other = (make_document(name, documents[name], self._words) for _ in range(2))
-        missed = near_misses.absent(page, documents[name], self._random)
+        missed = list(near_misses.absent(page, documents[name], self._random))
         missed += near_misses.other_keys(page, self._words.lists, self._random)
         statements = self._statements_of(layouts.lay_out(page, self._random))
-        return _Source(statements, page.asked, other.asked, missed, name, page)
+        return _Source(statements, page.asked, other.asked, missed, (name,), page)
 
     def _form(self) -> _Source:
         form, other = (make_form(self._attributes, self._words, self._random) for _ in range(2))
         page = form.document
         statements = self._statements_of(layouts.lay_out(page, self._random))
-        return _Source(statements, page.asked, other.document.asked, form.lacking, page.template, page)
+        return _Source(statements, page.asked, other.document.asked, form.lacking, ("form",), page, any_rows=True)
 
     def _spoken(self, chat: bool = False) -> _Source:
         memo, other = self._memo(int(self._random.integers(2, 6))), self._memo(2)
@@ -96,7 +90,7 @@ class PageTeacher(Teacher):
         statements: Sequence[str] = memo.sentences
         if chat:
             statements = self._statements_of(layouts.chat(memo, self._words.value("first"), self._random))
-        return _Source(statements, memo.asked, other.asked, missed, "spoken")
+        return _Source(statements, memo.asked, other.asked, missed, self._told_by(memo))
 
     def _exercise(self, source: _Source) -> Exercise:
         """Of half of the pages some of the lines that answer are left out: then their questions have no answer."""
@@ -135,8 +129,9 @@ class PageTeacher(Teacher):
         texts += self._some(list(source.missed), _MISSED)
         if source.document:
             texts += [other.text for other in self._some(self._memo(1).asked, 1) if not other.anywhere]
-        before = [text for text, kind in self._kept if kind != source.kind and named(text) <= named(told)]
-        texts += self._some(before, _ELSEWHERE)
+        texts += self._elsewhere.asked_of_others(
+            Source(tuple(source.statements), frozenset(source.kinds), any_rows=source.any_rows), _ELSEWHERE
+        )
         mine = [asked for asked in source.asked if asked.language == ENGLISH and not asked.anywhere]
-        self._kept += [(asked.text, source.kind) for asked in self._some(mine, 1)]
+        self._elsewhere.remember(self._some(mine, 1), source.statements, source.kinds, source.any_rows)
         return texts

@@ -122,7 +122,7 @@ class Teacher:
         yield from self._labelled(document, statements)
         for asked in self._some([asked for asked in self._memo(1).asked if not asked.anywhere], 1):
             yield Lesson(asked.text, tuple(statements), NOWHERE)
-        misses = near_misses.absent(document, documents[name], self._random)
+        misses = list(near_misses.absent(document, documents[name], self._random))
         misses += near_misses.other_keys(document, self._words.lists, self._random)
         yield from self._missed(misses, statements, 2)
 
@@ -149,8 +149,7 @@ class Teacher:
 
     def _of_spoken(self, memo: Spoken, other: Spoken, statements: Sequence[str]) -> Iterator[Lesson]:
         yield from self._asked(memo.asked, other.asked, statements)
-        also = {told for name in memo.templates for told in self._statements[name].get("also", ())}
-        self._elsewhere.remember(self._some(memo.asked, 2), statements, (*memo.templates, *also))
+        self._elsewhere.remember(self._some(memo.asked, 2), statements, self._told_by(memo))
         lists = self._words.lists
         for misses in (
             near_misses.other_subjects(memo, lists, self._random),
@@ -158,6 +157,11 @@ class Teacher:
             near_misses.other_facts(memo, self._statements, lists),
         ):
             yield from self._missed(list(misses), statements, 1)
+
+    def _told_by(self, memo: Spoken) -> tuple[str, ...]:
+        """The templates that tell what it tells."""
+        also = {told for name in memo.templates for told in self._statements[name].get("also", ())}
+        return (*memo.templates, *sorted(also))
 
     def _memo(self, many: int) -> Spoken:
         names = [str(name) for name in self._random.choice(list(self._statements), many, replace=False)]

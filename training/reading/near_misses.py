@@ -16,10 +16,15 @@ from training.reading.templates import ENGLISH, Asked, Document, Spoken, unmarke
 Lists = Mapping[str, Sequence[str]]
 
 
-def absent(document: Document, template: Mapping[str, Any], random: np.random.Generator) -> list[str]:
+def absent(document: Document, template: Mapping[str, Any], random: np.random.Generator) -> Iterator[str]:
     """What pages of this kind never tell, asked of what this one is about."""
     called = str(random.choice(document.about)) if document.about else ""
-    return [unmarked(text)[0].replace("{about}", called) for text in template.get("absent", ())]
+    for question in template.get("absent", ()):
+        text = unmarked(question)[0].replace("{about}", called)
+        for slot, value in document.slots.items():
+            text = text.replace(f"{{{slot}}}", value)
+        if "{" not in text:  # else it asks of something that this one does not name
+            yield text
 
 
 def other_keys(document: Document, lists: Lists, random: np.random.Generator) -> Iterator[str]:

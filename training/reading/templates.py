@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from training.reading.vocabulary import FOLDER, Vocabulary
+from training.reading.vocabulary import FOLDER, LANGUAGES, Vocabulary
 
 ENGLISH = "en"
 _FOREIGN = ("de|", "fr|", "es|")
@@ -42,6 +42,7 @@ class Document(Struct, frozen=True):
     head: tuple[str, ...]  # of a table
     asked: tuple[Asked, ...]
     about: tuple[str, ...] = ()  # what people call that which it is about, in English
+    slots: Mapping[str, str] = {}  # what stands for its {slots}
 
 
 class Spoken(Struct, frozen=True):
@@ -80,36 +81,59 @@ def statements_file() -> Path:
 
 
 def make_document(name: str, template: Mapping[str, Any], words: Vocabulary) -> Document:
-    """A page of the template, with fresh values."""
+    """A page of the template, with fresh values, asked about in names that it holds."""
     slots: dict[str, str] = {}
-    title = words.fill(words.choose(template["title"]), slots)
-    rows, asked = (_table if "columns" in template else _pairs)(template, words, slots)
+    title = words.fill(words.choose(_title(template)), slots)
+    rows, questions = (_table if "columns" in template else _pairs)(template, words, slots)
     head = tuple(template.get("head", ()))
+    told = f"{title} {' '.join(' '.join(row) for row in rows)}".lower()
+    held = {slot: value for slot, value in slots.items() if value.lower() in told}
     # Nothing is drawn for these: what is called by words that were not drawn is not on the page.
-    known = [form for form in template.get("about", ()) if set(re.findall(r"\{(\w+)\}", form)) <= set(slots)]
+    known = [form for form in template.get("about", ()) if slots_of(form) <= set(held)]
     about = tuple(words.fill(form, slots) for form in known)
-    return Document(name, template.get("style", "screen"), title, rows, head, tuple(asked), about)
+    asked = tuple(asked for asked, needed in questions if needed <= set(held))
+    return Document(name, template.get("style", "screen"), title, rows, head, asked, about, held)
+
+
+def _title(template: Mapping[str, Any]) -> str:
+    """Its titles; where questions name what no row does, those that name most of it."""
+    rows = template.get("rows", ())
+    asked = [*template.get("absent", ()), *(question for row in rows for question in row[2:])]
+    named = [text.split("|") for row in rows for text in row[:2]]
+    shown = set().union(*(set.intersection(*map(slots_of, forms)) for forms in named))
+    lacking = set().union(*map(slots_of, asked)) - shown
+    titles = template["title"].split("|")
+    most = max(len(lacking & slots_of(title)) for title in titles)
+    return "|".join(title for title in titles if len(lacking & slots_of(title)) == most)
+
+
+def slots_of(text: str) -> set[str]:
+    """Names of the {slots} in it; those in other languages ("animal_de") by the English ones."""
+    return {slot[:-3] if slot.endswith(LANGUAGES) else slot for slot in re.findall(r"\{(\w+)\}", text)} - {"about"}
 
 
 def _pairs(
     template: Mapping[str, Any], words: Vocabulary, slots: dict[str, str]
-) -> tuple[tuple[tuple[str, ...], ...], list[Asked]]:
+) -> tuple[tuple[tuple[str, ...], ...], list[tuple[Asked, set[str]]]]:
+    """Rows, and questions with the slots that they name."""
     rows: list[tuple[str, ...]] = []
-    asked: list[Asked] = []
+    asked: list[tuple[Asked, set[str]]] = []
     for label, value, *questions in template["rows"]:
         shown, held = (words.fill(words.choose(text), slots) for text in (label, value))
         for question in questions:
             about = words.choose("|".join(template.get("about", ("",))))
-            asked.append(_asked(question.replace("{about}", about), words, slots, held, len(rows), label=shown))
+            called = question.replace("{about}", about)
+            asked.append((_asked(called, words, slots, held, len(rows), label=shown), slots_of(called)))
         rows.append((shown, held) if shown else (held,))
     return tuple(rows), asked
 
 
 def _table(
     template: Mapping[str, Any], words: Vocabulary, slots: dict[str, str]
-) -> tuple[tuple[tuple[str, ...], ...], list[Asked]]:
+) -> tuple[tuple[tuple[str, ...], ...], list[tuple[Asked, set[str]]]]:
+    """As `_pairs`."""
     rows: list[tuple[str, ...]] = []
-    asked: list[Asked] = []
+    asked: list[tuple[Asked, set[str]]] = []
     while len(rows) < template["keys"]:
         cells = tuple(words.fill(column, slots) for column in template["columns"])
         if any(cells[0] == row[0] for row in rows):
@@ -119,7 +143,9 @@ def _table(
                 key = template["columns"][0].strip("<>")
                 if "{about}" in question:
                     question = question.replace("{about}", words.choose("|".join(template["about"])))
-                asked.append(_asked(question, words, {**slots, "key": cells[0], key: cells[0]}, cell, len(rows), key))
+                own = {"key": cells[0], key: cells[0]}
+                found = _asked(question, words, {**slots, **own}, cell, len(rows), key)
+                asked.append((found, slots_of(question) - set(own)))
         rows.append(cells)
     return tuple(rows), asked
 

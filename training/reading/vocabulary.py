@@ -42,7 +42,7 @@ _ORDINALS = [
     "twelfth",
 ]
 _SPOKEN = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-_LANGUAGES = ("_de", "_fr", "_es")
+LANGUAGES = ("_de", "_fr", "_es")
 
 
 def taught_words() -> dict[str, list[str]]:
@@ -82,7 +82,7 @@ class Vocabulary:
     def _slot(self, name: str, slots: dict[str, str]) -> str:
         if name not in slots:
             base = name[:-3]
-            if name.endswith(_LANGUAGES) and base in slots and slots[base] in self.lists.get(base, ()):
+            if name.endswith(LANGUAGES) and base in slots and slots[base] in self.lists.get(base, ()):
                 slots[name] = self.lists[name][self.lists[base].index(slots[base])]
             else:
                 slots[name] = self._draw(name) if name in self.lists else self.value(name)
