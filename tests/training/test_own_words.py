@@ -51,7 +51,29 @@ def test_marks_are_read(question: str, read: tuple[str, str, bool]) -> None:
 def test_what_pages_lack_is_asked_without_marks(words: Vocabulary) -> None:
     for name, template in PAGES.items():
         page = templates.make_document(name, template, words)
-        assert not any("*" in text or "|" in text for text in absent(page, template, words.random)), name
+        assert not any(re.search(r"[{}<>|*]", text) for text in absent(page, template, words.random)), name
+
+
+def test_questions_call_things_only_by_names_that_the_page_holds(words: Vocabulary) -> None:
+    template = {
+        "title": "Prescription|For {first}",
+        "rows": [
+            ["Keep", "cool|dry", "Where does {first} keep it?"],
+            ["Of", "{city}|{town}", "What is of {city}?", "de|Was ist {building_de}?"],
+        ],
+        "absent": ["How old is {first}?", "Who lives in {city}?"],
+    }
+    for _ in range(40):
+        page = templates.make_document("made", template, words)
+        assert page.title.startswith("For "), "of its titles the one that names whom is asked about"
+        name, place = page.title.removeprefix("For "), page.rows[1][1]
+        asked = {f"Where does {name} keep it?"}
+        missing = {f"How old is {name}?"}
+        if "city" in page.slots:
+            asked |= {f"What is of {place}?"}
+            missing |= {f"Who lives in {place}?"}
+        assert {question.text for question in page.asked} == asked
+        assert set(absent(page, template, words.random)) == missing
 
 
 def test_what_is_held_out_is_not_taught() -> None:
