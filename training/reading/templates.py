@@ -202,4 +202,6 @@ def _said(form: str, words: Vocabulary, slots: dict[str, str], wanted: str) -> t
         return values[match[1]]
 
     said = words.fill(re.sub(r"<(\w+)>", draw, form), slots)
-    return said[:1].upper() + said[1:], values[wanted or next(iter(values))]
+    said = said[:1].upper() + said[1:]
+    answer = values[wanted or next(iter(values))]
+    return said, answer if answer in said else answer[:1].upper() + answer[1:]  # it begins the sentence
