@@ -53,7 +53,21 @@ _ORDERS = re.compile(
     r"|\b(?:respond|reply|answer|output|print|write|say)\s+(?:only\s+)?(?:with\b|exactly\b|[\"'“‘:])",
     re.IGNORECASE,
 )
-_ABBREVIATIONS = _set("mr mrs ms dr st vs etc i.e e.g no prof sr jr approx fr str tel nr")
+_ABBREVIATIONS = _set(
+    "mr mrs ms dr st vs etc i.e e.g no prof sr jr approx fr str tel nr incl excl dept ave blvd tbsp tsp "
+    "ca inkl exkl zzgl bzw evtl ggf vgl z.b d.h u.a bhf hbf mme mlle env sra srta aprox núm pág"
+)
+# Also words or names of their own: short for something where a number or a small letter follows.
+_SHORTENED = _set(
+    "max min art abs fig vol ext ed inc co sec hrs mins p pp ref qty pos abt min mind höchst tägl wöchentl av "
+    "jan feb mar apr jun jul aug sep sept oct okt nov dec dez janv févr avr juil déc ene abr ago dic "
+    "mon tue tues wed thu thur thurs fri sat sun mo di mi do sa so lun mar mer jeu ven sam dim mié jue vie sáb dom"
+)
+# What a German ordinal may stand before ("am 3. Mai", "2. Stock").
+_ORDERED = re.compile(
+    r"(?:Jan|Feb|Mär|März|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez|Stock|Etage|Klasse|Woche|Monat|Jahr|Tag|Mal|Platz|Rang|Halbzeit"
+    r"|Kapitel|Teil|Preis|Person|Geburtstag|Mahnung|Rate|Schicht|Gang|Stunde|Quartal|Liga|[OU]G\b|[a-zäöü])"
+)
 
 
 def sentences(text: str) -> list[str]:
@@ -61,13 +75,23 @@ def sentences(text: str) -> list[str]:
     parts: list[str] = []
     start = 0
     for match in re.finditer(r"[.!?…。！？]+[\"'”’)\]]*\s+|\n+", text):
-        word = text[start : match.start()].rsplit(None, 1)[-1:] or [""]
-        if match.group().startswith(".") and word[0].lower().lstrip("(\"'") in _ABBREVIATIONS:
+        before = text[start : match.start()].rsplit(None, 1)[-1:] or [""]
+        if match.group().startswith(".") and _goes_on(before[0].lstrip("(\"'"), text[match.end() : match.end() + 12]):
             continue
         parts.append(text[start : match.end()])
         start = match.end()
     parts.append(text[start:])
     return [piece for part in parts if part.strip() for piece in _bounded(part.strip())]
+
+
+def _goes_on(word: str, after: str) -> bool:
+    """Does a sentence go on behind a word with a point, before `after`?"""
+    small = word.lower()
+    if small in _ABBREVIATIONS or (len(word) == 1 and word.isupper() and word != "I"):
+        return True
+    if small in _SHORTENED:
+        return after[:1].isdigit() or after[:1].islower()
+    return word.isdigit() and len(word) <= 2 and bool(_ORDERED.match(after))
 
 
 def _bounded(sentence: str) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from training.reading import templates
-from training.reading.lessons import NOWHERE, Teacher
+from training.reading.lessons import NOWHERE, Teacher, answering
 from training.reading.near_misses import absent
 from training.reading.vocabulary import FOLDER, Vocabulary, taught_words
 
@@ -86,3 +86,19 @@ def test_lessons_say_where_the_answer_is(words: Vocabulary) -> None:
     answered = [lesson for lesson in lessons if lesson.right != NOWHERE]
     assert 0.3 < len(answered) / len(lessons) < 0.7
     assert all(lesson.right < len(lesson.statements) for lesson in answered)
+
+
+@pytest.mark.parametrize(
+    ("answer", "held"),
+    [
+        ("Damaged? Refuse it", [2]),
+        ("Refuse it", [2]),
+        ("Call us. Or write.", [0, 3]),  # two lines: such questions are not asked
+        ("Send it back", []),
+    ],
+)
+def test_an_answer_of_several_sentences_is_found_where_they_are_read(answer: str, held: list[int]) -> None:
+    assert (
+        answering(templates.Asked("What do I do?", answer, 0), ["Call us.", "Damaged?", "Refuse it", "Or write."])
+        == held
+    )

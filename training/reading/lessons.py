@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from search.language.lexical import sentences
 from search.language.reading.reading_order import WrittenLine, units
 from training.reading import captions, layouts, near_misses
 from training.reading.elsewhere import Elsewhere, named
@@ -248,6 +249,9 @@ class Teacher:
 
 
 def answering(asked: Asked, statements: Sequence[str]) -> list[int]:
-    """The statements that hold the answer; of several those with its label."""
+    """The statements that hold the answer, or a sentence of it; of several those with its label."""
     held = [i for i, text in enumerate(statements) if asked.answer in text]
+    if not held:  # "Damaged? Refuse it": what asks is read apart
+        told = [part for part in sentences(asked.answer) if not part.endswith("?")]
+        held = [i for i, text in enumerate(statements) if any(part in text for part in told)]
     return [i for i in held if asked.label in statements[i]] or held if len(held) > 1 else held

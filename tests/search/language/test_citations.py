@@ -115,6 +115,39 @@ def test_denial_is_noticed() -> None:
     assert not negated("Everybody came, notably the mayor.")
 
 
+@pytest.mark.parametrize(
+    "whole",
+    [
+        "Group size: max. 14 people",
+        "Parkgebühr inkl. MwSt.",
+        "Bitte bis am 3. Mai bezahlen",
+        "Waschtag 2. Stock Freitag",
+        "Training every Sat. 9 to 11",
+        "Written by J. R. Keller",
+        "Offen ab 12. Dez. 2026",
+        "Prix env. 30 euros",
+        "Add 2 tbsp. sugar",
+        "Gilt nur für die 1. und 2. Klasse",
+    ],
+)
+def test_a_point_that_shortens_a_word_ends_no_sentence(whole: str) -> None:
+    assert sentences(whole) == [whole]
+
+
+@pytest.mark.parametrize(
+    ("text", "many"),
+    [
+        ("I met Max. He was tired.", 2),
+        ("We sat in the sun. It was hot.", 2),
+        ("The code is 12. Call me.", 2),
+        ("Room 7. We are open daily.", 2),
+        ("He loves art. So do I. She does not.", 3),
+    ],
+)
+def test_words_that_may_be_short_for_something_end_sentences_too(text: str, many: int) -> None:
+    assert len(sentences(text)) == many
+
+
 def test_sentences_end_where_people_end_them() -> None:
     assert sentences('Dr. Smith went home! "Really?" She nodded') == ["Dr. Smith went home!", '"Really?"', "She nodded"]
 
