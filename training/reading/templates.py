@@ -30,6 +30,7 @@ class Asked(Struct, frozen=True):
     language: str = ENGLISH
     anywhere: bool = False  # it makes sense about sources of other kinds, too
     label: str = ""  # beside the answer
+    slots: frozenset[str] = frozenset()  # whose values it names
 
 
 class Document(Struct, frozen=True):
@@ -84,15 +85,15 @@ def make_document(name: str, template: Mapping[str, Any], words: Vocabulary) -> 
     """A page of the template, with fresh values, asked about in names that it holds."""
     slots: dict[str, str] = {}
     title = words.fill(words.choose(_title(template)), slots)
-    rows, questions = (_table if "columns" in template else _pairs)(template, words, slots)
+    rows, asked = (_table if "columns" in template else _pairs)(template, words, slots)
     head = tuple(template.get("head", ()))
     told = f"{title} {' '.join(' '.join(row) for row in rows)}".lower()
     held = {slot: value for slot, value in slots.items() if value.lower() in told}
     # Nothing is drawn for these: what is called by words that were not drawn is not on the page.
     known = [form for form in template.get("about", ()) if slots_of(form) <= set(held)]
     about = tuple(words.fill(form, slots) for form in known)
-    asked = tuple(asked for asked, needed in questions if needed <= set(held))
-    return Document(name, template.get("style", "screen"), title, rows, head, asked, about, held)
+    told_of = tuple(question for question in asked if question.slots <= set(held))
+    return Document(name, template.get("style", "screen"), title, rows, head, told_of, about, held)
 
 
 def _title(template: Mapping[str, Any]) -> str:
@@ -114,26 +115,23 @@ def slots_of(text: str) -> set[str]:
 
 def _pairs(
     template: Mapping[str, Any], words: Vocabulary, slots: dict[str, str]
-) -> tuple[tuple[tuple[str, ...], ...], list[tuple[Asked, set[str]]]]:
-    """Rows, and questions with the slots that they name."""
+) -> tuple[tuple[tuple[str, ...], ...], list[Asked]]:
     rows: list[tuple[str, ...]] = []
-    asked: list[tuple[Asked, set[str]]] = []
+    asked: list[Asked] = []
     for label, value, *questions in template["rows"]:
         shown, held = (words.fill(words.choose(text), slots) for text in (label, value))
         for question in questions:
             about = words.choose("|".join(template.get("about", ("",))))
-            called = question.replace("{about}", about)
-            asked.append((_asked(called, words, slots, held, len(rows), label=shown), slots_of(called)))
+            asked.append(_asked(question.replace("{about}", about), words, slots, held, len(rows), label=shown))
         rows.append((shown, held) if shown else (held,))
     return tuple(rows), asked
 
 
 def _table(
     template: Mapping[str, Any], words: Vocabulary, slots: dict[str, str]
-) -> tuple[tuple[tuple[str, ...], ...], list[tuple[Asked, set[str]]]]:
-    """As `_pairs`."""
+) -> tuple[tuple[tuple[str, ...], ...], list[Asked]]:
     rows: list[tuple[str, ...]] = []
-    asked: list[tuple[Asked, set[str]]] = []
+    asked: list[Asked] = []
     while len(rows) < template["keys"]:
         cells = tuple(words.fill(column, slots) for column in template["columns"])
         if any(cells[0] == row[0] for row in rows):
@@ -143,9 +141,7 @@ def _table(
                 key = template["columns"][0].strip("<>")
                 if "{about}" in question:
                     question = question.replace("{about}", words.choose("|".join(template["about"])))
-                own = {"key": cells[0], key: cells[0]}
-                found = _asked(question, words, {**slots, **own}, cell, len(rows), key)
-                asked.append((found, slots_of(question) - set(own)))
+                asked.append(_asked(question, words, {**slots, "key": cells[0], key: cells[0]}, cell, len(rows), key))
         rows.append(cells)
     return tuple(rows), asked
 
@@ -156,7 +152,8 @@ def _asked(
     text, language, anywhere = unmarked(question)
     if key:
         text = text.replace("{key_", f"{{{key}_")
-    return Asked(words.fill(text, slots), answer, row, language, anywhere, label)
+    named = frozenset(slots_of(text) - ({"key", key} if key else set()))
+    return Asked(words.fill(text, slots), answer, row, language, anywhere, label, named)
 
 
 def unmarked(question: str) -> tuple[str, str, bool]:
