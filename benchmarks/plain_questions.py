@@ -3,8 +3,8 @@
     python -m benchmarks.plain_questions --folder FOLDER --set test [--show]
     python -m benchmarks.plain_questions --folder FOLDER --set development --spans spans.jsonl
 
-Pages are drawn in one font, memos spoken by espeak-ng, indexed with the command line, and asked about. Three
-sets (`answers_data/`), each with a library of its own: weights are chosen on "plain" and "development", none on "test".
+Pages are drawn in one font, memos spoken by espeak-ng, indexed with the command line, and asked about. Five sets
+(`answers_data/`), each with a library of its own: weights are chosen on "plain", "development" and "more", none on the others.
 An answer is right if its first citation quotes one of the expected words.
 """
 
@@ -27,7 +27,13 @@ from search.language.evidence import Span
 from search.results import Answer
 from search.settings import Settings
 
-SETS = {"plain": "plain.toml", "development": "plain_development.toml", "test": "plain_test.toml"}
+SETS = {
+    "plain": "plain.toml",
+    "development": "plain_development.toml",
+    "more": "plain_more.toml",
+    "test": "plain_test.toml",
+    "fresh": "plain_fresh.toml",
+}
 SIZE = (820, 1150)  # pixels
 MARGIN, PITCH = 60, 58
 HEADING, TEXT = 36, 25

@@ -118,7 +118,8 @@ _RULES: tuple[tuple[AnswerType, str], ...] = (
     (
         AnswerType.HEARD,
         r"\b(?:sounds?|noises?)\ of\b | \b(?:is|are)\ there\b.*\b(?:sounds?|noises?)\b"
-        r"| \b(?:can|could|do|did)\ (?:i|we|you|one)\ hear\b(?!\ (?:about|her|him|them|anyone|someone))"
+        r"| ^(?!when|how|where)(?:.*\ )?(?:can|could|do|did)\ (?:i|we|you|one)\ hear\b"
+        r"(?!\ (?:about|from|back|more|what|news|her|him|them|anyone|someone))"
         r"| \bcan\ (?:\w+\ ){0,3}be\ heard\b"
         rf"| \b(?:which|what)\ (?:{_MEDIA}|sounds?)\b.*\b(?:sounds?|noises?)\b",
     ),
@@ -156,8 +157,14 @@ _KINDS = (
 # What pictures show, and what of it can be counted; nothing else is asked of a picture alone.
 SHOWN = frozenset({None, ValueType.PERSON, ValueType.PLACE, ValueType.COLOUR})
 _LOOKED_AT = SHOWN | {ValueType.COUNT}
-# Films and movies are also things that people see, rent and talk about.
-_PICTURE = re.compile(r"\b(?:photos?|pictures?|images?|snapshots?|videos?|clips?)\b")
+# Photos, pictures and videos that are looked for, or in: neither those that somebody takes nor a video call. Films and
+# movies are also things that people see, rent and talk about.
+_PICTURE = re.compile(
+    r"(?<!take )(?<!take a )(?<!taking )(?<!taking a )(?<!take the )"
+    r"\b(?:photos?|pictures?|images?|snapshots?|videos?|clips?)\b"
+    r"(?! (?:sessions?|booths?|frames?|calls?|albums?|books?|prints?|printing|shops?|papers?|studios?|cards?|doors?"
+    r"|games?|conferences?|meetings?|sizes?|rights?|competitions?|contests?|files? sizes?|means?)\b)"
+)
 # Phrases that talk about the library or the asking, not about what is sought.
 _FRAME = re.compile(
     rf"""^(?:please\s+)?(?:can\ you\ |could\ you\ )?(?:(?:tell|show|find|describe)(?:\ me)?\ )?

@@ -50,14 +50,20 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     (r"employer|arbeitgeber\w*|employeur", r"employees?|arbeitnehmer\w*"),
     (r"deposit(?:s|ed)?|paid in|eingezahlt", r"withdr\w+|paid out|abgehoben"),
 )
+_WHETHER = re.compile(
+    r"(?:and |but |so |or )?(?:is|are|was|were|am|can|could|may|must|should|do|does|did|have|has|had|will|would)\b"
+)
 _WHICH_DAY = re.compile(r"\b(?:what|which) (?:\w+ )?(?:days?|dates?)\b|\bmoved?\b")
 _RULES = tuple(tuple(re.compile(rf"\b(?:{words})\b") for words in pair) for pair in _PAIRS)
 
 
 def tells_the_other(question: str, words: str) -> bool:
-    """Does the question ask for one of two opposites, and do the words tell only the other?"""
+    """Does the question ask for one of two opposites, and do the words tell only the other?
+
+    "Closed" answers whether it is open, and not when it opens.
+    """
     asked, told = plain(in_english(question)), plain(words)
-    for rule, opposite in _RULES:
+    for rule, opposite in () if _WHETHER.match(asked) else _RULES:
         for wanted, other in ((rule, opposite), (opposite, rule)):
             if wanted.search(asked) and not other.search(asked) and other.search(told) and not wanted.search(told):
                 return True

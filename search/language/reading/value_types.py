@@ -39,12 +39,14 @@ _PAY = r"costs?|price|pa(?:y|ys|id)|spen[dt]|owe|charges?|fee|fare|expensive|ren
 # What begins first in the question decides; of two that begin together the earlier here. In English, lower case.
 _ASKED: tuple[tuple[ValueType, str], ...] = (
     (ValueType.REASON, r"\bwhy\b|\bwhat (?:is|was) the reason\b"),
-    (ValueType.COLOUR, r"\bcolou?rs?\b"),
+    (
+        ValueType.COLOUR,
+        r"\b(?:what|which) (?:\w+ ){0,2}colou?rs?\b|\bcolou?rs? (?:of|is|are|was|were|does|do|did)\b|^colou?rs?\b",
+    ),
     (ValueType.EMAIL, r"\be-?mail\b"),
     (
         ValueType.PHONE,
-        r"\b(?:tele)?phone number\b|\bwhat number (?:do|should|must|can) (?:i|we|you) (?:call|ring)\b"
-        r"|\bwhom (?:do|can) (?:i|we) call\b",
+        r"\b(?:tele)?phone number\b|\bwhat number (?:do|should|must|can) (?:i|we|you) (?:call|ring)\b",
     ),
     (
         ValueType.CODE,
@@ -58,13 +60,16 @@ _ASKED: tuple[tuple[ValueType, str], ...] = (
         rf"\bhow much\b.*\b(?:{_PAY})\b|\b(?:what|was)\b.* costs?\b|\bwhat costs?\b"
         r"|\bwhat (?:did|do|does|must|should) (?:i|we|you) pay\b|\b(?:what|which) (?:is|was) the price\b",
     ),
-    (ValueType.TIME, r"(?<!in )\b(?:what|which) time\b"),
+    (
+        ValueType.TIME,
+        r"(?<!in )(?<!from )(?<!after )(?<!for )\b(?:what|which) time\b(?! (?:of (?:the )?(?:day|year)|zone)\b)",
+    ),
     (ValueType.DATE, r"\b(?:what|which) (?:day|date|year|month)\b"),
-    (ValueType.WHEN, r"\bwhen\b"),
+    (ValueType.WHEN, r"\bwhen\b|\b(?:from|after|for) (?:what|which) time\b|\bwhat time of (?:the )?(?:day|year)\b"),
     (ValueType.DURATION, r"\bhow long\b|\bin what time\b"),
     (
         ValueType.COUNT,
-        r"\bhow (?:many|old|far|often|tall|heavy|deep|big|large|hot|warm|fast|wide|strong|full|humid)\b"
+        r"\bhow (?:many|old|tall|heavy|deep|big|large|wide|humid)\b"
         r"|\b(?:what|which) (?:number|temperature|age|percentage|weight)\b",
     ),
     (ValueType.NUMBER, r"\bhow (?:much|high)\b"),
@@ -74,15 +79,26 @@ _ASKED: tuple[tuple[ValueType, str], ...] = (
 _CLAUSES = frozenset({ValueType.WHEN, ValueType.PERSON, ValueType.PLACE})
 # A question word or verb that asks, and not only whether somebody knows.
 _ASKS_BEFORE = re.compile(
-    r"(?:\b(?:what|which|how|why)\b|^(?:can|could|may|must|should|shall|do|does|did|is|are|was|were|will|would|have|has|am)\b)"
+    r"(?:\b(?:what|which|how|why)\b|^(?:can|could|may|must|should|shall|do|does|did|is|are|was|were|will|would|have"
+    r"|has|am)\b)"
     r"(?!.*\b(?:know|tell|say|says|said|see|remember|remind|sure|idea|find out)\b)"
 )
 _MONTH = (
-    r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
-    r"|januar|februar|marz|mai|juni|juli|oktober|dezember|janvier|fevrier|mars|avril|juin|juillet|aout|septembre|octobre"
+    r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    r"|nov(?:ember)?|dec(?:ember)?"
+    r"|januar|februar|marz|mai|juni|juli|oktober|dezember|janvier|fevrier|mars|avril|juin|juillet|aout|septembre"
+    r"|octobre"
     r"|novembre|decembre|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre"
 )
 _NUMBER = r"(?:\d{1,2}(?!\d| ?[°%.,])|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|noon|midnight)"
+# Parts of a day: as good as a time where no clock is told.
+_OF_DAY = re.compile(
+    r"\b(?:midday|sunrise|sunset|dawn|dusk|all (?:day|night)|(?:in|until|till|every|this"
+    r"|on \w+) (?:the )?(?:morning|afternoon|evening|night)"
+    r"|(?:before|after|with|at) (?:breakfast|lunch|dinner|supper|school|work|dark|bedtime|class)|mittags?|abends?"
+    r"|morgens?|nachts?"
+    r"|vormittags?|nachmittags?|matin|soir|midi|minuit|apres-midi|manana|tarde|noche|mediodia|medianoche)\b"
+)
 _TIME = re.compile(
     r"\b\d{1,2}(?::|h)\d{2}\b|\b\d{1,2}\.\d{2} ?(?:h|uhr|am|pm)\b|\b\d{1,2} ?(?:am|pm|a\.m|p\.m|h|uhr|heures)\b"
     r"|o'? ?clock|\bhalf past\b|\bquarter (?:past|to)\b"
@@ -90,7 +106,8 @@ _TIME = re.compile(
     rf"|\b{_NUMBER} in the (?:morning|afternoon|evening)\b|\b{_NUMBER}[ -](?:fifteen|thirty|forty-five)\b"
 )
 _DATE = re.compile(
-    rf"\b(?:{_MONTH})\b|\b(?:{ANY_DAY})\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b(?:1[0-9]|20)\d\d\b|\b\d{{4}}-\d\d-\d\d\b"
+    rf"\b(?:{_MONTH})\b|\b(?:{ANY_DAY})\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b(?:1[0-9]|20)\d\d\b"
+    rf"|\b\d{{4}}-\d\d-\d\d\b"
     r"|\b(?:to|yester)?(?:day|morrow|night)\b|\b\d+(?:st|nd|rd|th)\b|\bcentury\b"
     rf"|\b(?:first|second|third|\w+th) (?:of (?:the )?)?(?:{_MONTH}|month)\b"
     r"|\b(?:\w+teenth|\w+tieth|the \w+th)\b|\b\w+-(?:first|second|third)\b"
@@ -102,8 +119,20 @@ _DATED = re.compile(
 )
 _WHEN = re.compile(
     r"\b(?:after|before|during|while|when|until|till|since|as soon as|once|every|daily|weekly|spring|summer|autumn"
-    r"|winter|morning|evening|afternoon|hours?|days?|weeks?|fortnight|months?|years?|within|holidays?|breakfast|lunch|dinner|meals?"
-    r"|bedtime|nach|vor|seit|innert|innerhalb|tagen?|apres|avant|despues|antes|open|closed)\b"
+    r"|winter|morning|evening|afternoon|hours?|days?|weeks?|fortnight|months?|years?|within|holidays?|breakfast"
+    r"|lunch|dinner|meals?"
+    r"|bedtime|nach|vor|seit|innert|innerhalb|tagen?|apres|avant|despues|antes|open|closed|always|never|not"
+    r"|in season|soon|later|now"
+    r"|weekends?|nights?|midday|dawn|dusk|easter|whitsun|christmas|new year|minutes?|mins?|ends?|end of|begin\w*"
+    r"|start\w*"
+    r"|taglich|nachts?|abends?|morgens?|mittags?|nachmittags?|sofort|immer|nie|bei|stunden?|wochen?|monate?n?"
+    r"|jahre?n?|naechste\w*"
+    r"|nachste\w*|ostern|pfingsten|weihnachten|fruhling|herbst|fruhstuck|jours?|nuits?|soirs?|matins?|midi|jamais"
+    r"|toujours|des|lors"
+    r"|heures?|semaines?|mois|printemps|ete|automne|hiver|noel|paques|pendant|tous les|dias?|noches?|tardes?"
+    r"|mananas?|nunca|siempre"
+    r"|horas?|semanas?|mes(?:es)?|anos?|primavera|verano|otono|invierno|navidad|pascua|cuando|durante|cada|minutos?"
+    r"|minuten?)\b"
 )
 # How often and how long: as good as a number.
 _OFTEN = re.compile(
@@ -117,29 +146,65 @@ _CURRENCY = (
     r"(?:chf|eur|usd|gbp|sek|nok|dkk|jpy|fr\.?|francs?|franken|euros?|dollars?|pounds?|cents?|pence|rappen|[€$£¥])"
 )
 _PRICE = re.compile(
-    rf"{_CURRENCY} ?\d|\d ?{_CURRENCY}|\w+ {_CURRENCY}\b|\b\d+[.,]\d\d\b|\bfree\b|\bgratis\b|\bgratuit\b"
+    rf"(?<![a-z]){_CURRENCY} ?\d|\d ?(?:,- ?)?{_CURRENCY}|\w+ {_CURRENCY}\b|\b\d+[.,]\d\d\b|\d,-"
     r"|\b(?:entry|ticket|price|total|cost|costs|fee|rent)\b\D{0,20}\d"
+)
+# Nothing, or what something else pays for.
+_FREE = re.compile(
+    r"\b(?:free|gratis|gratuit\w*|gratuita\w*|kostenlos|kostenfrei|umsonst|included|inclus\w*|incluid[oa]s?"
+    r"|inbegriffen|inklusive|inkl"
+    r"|no charge|nothing|nichts|rien|nada|offert\w*|paid by|on the house|tokens?|chips?|on request|auf anfrage)\b"
+)
+# Shares, where one is asked for.
+_SHARE = re.compile(
+    r"\b(?:commission|cover|covers|raise|raised|interest|discount|premium|extra|more|less|tips?|tax|vat|share"
+    r"|cheaper|off)\b"
 )
 # "How much sugar", but neither "how much is" nor "how much tax": words after "how much" that name nothing measured.
 _MONEY = frozenset(
     tokens(
         "money tax vat tips tip discount refund interest salary credit cash change commission cost costs price rent "
-        "extra per less pay fee deposit charge"
+        "extra per less pay fee deposit charge income wage wages pocket petrol fuel heating insurance customs duty "
+        "value reward spending "
+        "travel security gambling electricity amount budget debt profit savings"
     )
+)
+# Words after "how much" that name no thing: "how much went on furniture", "how much cheaper", "how much because ...".
+_NO_THING = re.compile(
+    r"(?:goes|go|went|gone|comes?|came|takes?|took|gives?|gave|wants?|asks?|leaves?|left|remains?|lands?|landed"
+    r"|reaches|puts?|put|wins?|won"
+    r"|happens|receives?|gets?|got|stays?|stayed|pays?|paid|costs?|does|did|should|must|may|will|would|could|has"
+    r"|have|had"
+    r"|altogether|together|because|every|each|later|longer|offer|foreign|family|oneself|day|\w+(?:ed|er))"
 )
 _NOT_NAMED = frozenset(tokens("time times long people hours minutes days percent late"))
 _AMOUNT = re.compile(r"\b\d+[.,]\d\d\b(?! ?(?:[a-z]|%|°))")  # as prices are written, and no unit after it
-_PRICED = re.compile(rf"{_CURRENCY} ?\d[\d.,']{{0,15}}|(?<![\d.,'])\d[\d.,']{{0,15}} ?{_CURRENCY}\b")
+_PRICED = re.compile(rf"(?<![a-z]){_CURRENCY} ?\d[\d.,']{{0,15}}(?!\w)|(?<![\d.,'])\d[\d.,']{{0,15}} ?{_CURRENCY}\b")
 _DURATION = re.compile(
-    r"\b(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|nights?|evenings|mornings|weekends?|weeks?|wks?|fortnights?|months?|years?"
-    r"|yrs?|decades?|lessons?|sessions?|sekunden?|minuten?|stunden?|tage?n?|wochen?|jahre?n?"
-    r"|heures?|jours?|semaines?|mois|ans?|horas?|dias?|semanas?|meses|anos?|forever|always)\b|\d ?(?:h|s|min)\b"
+    r"\b(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|nights?|evenings|mornings|weekends?|weeks?|wks?"
+    r"|fortnights?|months?|years?"
+    r"|yrs?|decades?|lessons?|sessions?|mths?|overnight|half-time|unlimited|indefinitely|sekunden?|minuten?"
+    r"|stunden?|std|tage?n?|nacht"
+    r"|nachte|wochen?|monate?n?|jahre?n?|unbegrenzt|unbefristet|heures?|jours?|nuits?|semaines?|mois|ans?|annees?"
+    r"|illimite\w*"
+    r"|segundos?|minutos?|horas?|dias?|noches?|semanas?|mes(?:es)?|anos?|ilimitad[oa]s?|forever|always|none"
+    r"|as long as|solange"
+    r"|aucune?|keine|ninguna?)\b|\d ?(?:h|s|min|mn|d|j)\b|\b\d+:\d\d:\d\d\b"
 )
 # A path, a rope or a table is as long as so many metres.
-_LENGTH = re.compile(r"\d ?(?:km|cm|mm|m|ft|feet|foot|miles?|yards?|inch(?:es)?|(?:kilo|centi|milli)?met(?:er|re)s?)\b")
-_IS_LONG = re.compile(r"\bhow long (?:is|are|was|were)\b")
+_LENGTH = re.compile(
+    r"\d ?(?:km|cm|mm|m|ft|feet|foot|miles?|yards?|inch(?:es)?|(?:kilo|centi|milli)?met(?:er|re|ro)s?|words|pages"
+    r"|lines|names|stops|halts)\b"
+)
+_IS_LONG = re.compile(
+    r"\bhow long (?:is|are|was|were|(?:must|should|may|can|do|does|did) .*\b(?:be|walk|on the|paper|text|essay))\b"
+)
 # Nothing is as heavy or as wide as two hours.
-_MEASURES = re.compile(r"\bhow (?:tall|heavy|deep|big|large|hot|warm|wide|strong|full|humid)\b")
+_MEASURES = re.compile(r"\bhow (?:tall|heavy|deep|big|large|wide|humid)\b")
+_SOME = re.compile(
+    r"\b(?:a|an|one|no|none|both|twice|once|half|double|nothing|unlimited|maximum|minimum|all|whole|full|free|pair"
+    r"|ein|eine|kein|keine|halb\w*|alle|unbegrenzt|une?|aucune?|tout|toute|demi|una?|ningun\w*|medi[oa]|todo|toda)\b"
+)
 _LASTS = re.compile(r"\b[a-z0-9]+ (?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)\b")
 _GREETINGS = frozenset(
     ("sure", "ok", "okay", "yes", "hi", "hello", "thanks", "dear", "great", "ja", "nein", "oui", "si")
@@ -149,8 +214,10 @@ _TAKES = re.compile(r"\bin what time\b|\b(?:need|take|last)(?:s|ed)?\b|\btook\b"
 _LASTING = re.compile(
     r"\b(?:durations?|lengths?|lasts?|lasted|takes?|took|dauer|duree|duracion|(?:\w+ing|travel|flight|total) time)\b"
 )
-_UNTIL = re.compile(r"\b(?:until|till|valid|bis|jusqu|hasta)\b")
+_UNTIL = re.compile(r"\b(?:until|till|valid|not after|ends?|closes|done by|by|bis|jusqu|hasta|endet|termina|finit)\b")
 _NUMBERED = re.compile(r"\b(?:what|which) (?:is|was) (?:the|my|our) (?:[\w']+ ){0,2}number\b")
+_NUMBER_OF = re.compile(r"\b(?:is|was) the number of (?:the|my|our)\b")  # a code's, or somebody's telephone
+_PLATE = re.compile(r"\b(?:licen[cs]e|number) plate\b")  # letters and digits in groups
 _CLOCK = re.compile(r"\b\d{1,2}:\d{2}\b")
 _PHONE = re.compile(r"\+\d[\d /-]{7,}|\btel\b\.?:? ?[\d /-]{7,}")
 _DIALLED = re.compile(r"\+?\(?\d[\d ()/.·‐‑–-]*\d")
@@ -160,12 +227,14 @@ _YEARS = re.compile(
 )
 # Numbers that are no telephone's: with a word for what they number right before them, among letters, an account's.
 _NO_PHONE = re.compile(
-    r"\b(?:order|invoice|booking|customer|reference|tracking|serial|account|contract|policy|ticket|member|card|case|article"
+    r"\b(?:order|invoice|booking|customer|reference|tracking|serial|account|contract|policy|ticket|member|card|case"
+    r"|article"
     r"|part|tax|vat|licen[cs]e|registration|room|row|seat)(?: (?:no|nr|number|id|code))?\b[.:# ]*\d[\d /.-]*"
     r"|\b[a-z]{2}\d{2}(?: ?\w{4}){2,}|\b(?:[a-z]+\d|\d+[a-z])\w*"
 )
 _EMERGENCY = re.compile(r"(?<![\d.,])(?:11[0-9]|14[0-9]|911|999|000|061|080)(?![.,]?\d)")
 _REACHED = re.compile(r"\b(?:call|ring|phone|reach|contact|help|ask)\b")
+_MAIL = re.compile(r"\S@\S")
 _SPELT_OUT = re.compile(r"\bat(?: [\w-]+){1,3} dot \w+\b")
 _JOURNEY = re.compile(
     r"\b(?:flight|plane|train|bus|ferry|tram|coach)\b.*"
@@ -173,27 +242,42 @@ _JOURNEY = re.compile(
 )
 _DAY_ALONE = re.compile(r"^\W*(?:date|day)\b")
 _REASON = re.compile(
-    r"\b(?:because|since|due|so|as|for|reason|caused?|owing|thanks|to|order|weil|denn|wegen|grund|car|parce|cause|porque|debido"
+    r"\b(?:because|since|due|so|as|for|reason|caused?|owing|thanks|to|order|weil|denn|wegen|grund|car|parce|cause"
+    r"|porque|debido"
     r"|easier|better|too|lack|\w+ works?$|repairs?|renovations?|maintenance|construction|failures?|faults?"
     r"|breakdowns?|broken?|accidents?"
     r"|strikes?|storms?|snow|floods?|flooding|fire|leaks?|damaged?|ill|illness|sick|shortages?)\b|:"
 )
 _COLOUR = re.compile(
     r"^\W*(?:colou?rs?|shades?|farben?|couleurs?|color(?:es)?)\b[ :]"
-    r"|\b(?:red|green|blue|yellow|white|black|gr[ae]y|orange|pink|purple|violet|brown|golden|gold|silver|turquoise|beige|dark|light"
-    r"|rot|grun|blau|gelb|weiss|schwarz|grau|braun|rouge|verte?|bleue?|jaune|blanche?|noire?|rojo|verde|azul|amarillo|blanco|negro)\b"
+    r"|\b(?:red|green|blue|yellow|white|black|gr[ae]y|orange|pink|purple|violet|brown|golden|gold|silver|turquoise"
+    r"|beige|dark|light"
+    r"|rot|grun|blau|gelb|weiss|schwarz|grau|braun|rouge|verte?|bleue?|jaune|blanche?|noire?|rojo|verde|azul"
+    r"|amarillo|blanco|negro)\b"
 )
 _PERSON = re.compile(
-    r"\b(?:(?:wo)?m[ae]n|people|mother|father|sister|brother|aunt|uncle|cousin|friend|neighbou?r|child(?:ren)?|boy|girl|teacher"
-    r"|doctor|driver|singer|writer|author|painter|builder|worker|farmer|printer|player|baker|king|queen|president|captain"
-    r"|tenant|landlord|owner|manager|buyer|seller|customer|guest|patient|student|employer|employee|sender|recipient|host|staff|team"
-    r"|police|caretaker|parent|famil(?:y|ies)|client|insurer|nurse|vet|dentist|plumber|electrician|coach|chef|boss|colleague|nobody"
-    r"|no one|everyone|everybody|anyone|anybody|member|adult|kid|company|department|council|bank|reception"
+    r"\b(?:(?:wo)?m[ae]n|people|mother|father|sister|brother|aunt|uncle|cousin|friend|neighbou?r|child(?:ren)?|boy"
+    r"|girl|teacher"
+    r"|doctor|driver|singer|writer|author|painter|builder|worker|farmer|printer|player|baker|king|queen|president"
+    r"|captain"
+    r"|tenant|landlord|owner|manager|buyer|seller|customer|guest|patient|student|employer|employee|sender|recipient"
+    r"|host|staff|team"
+    r"|police|caretaker|parent|famil(?:y|ies)|client|insurer|nurse|vet|dentist|plumber|electrician|coach|chef|boss"
+    r"|colleague|nobody"
+    r"|no one|everyone|everybody|anyone|anybody|member|adult|kid|company|department|council|bank|reception|pair"
+    r"|general|pupil|user"
+    r"|grand\w+|\w+[wm][ao]n|\w+[wm]en|bab(?:y|ies)|toddler|lady|ladies|gentlem[ae]n|girlfriend|boyfriend|wife"
+    r"|husband|son|daughter|twin|crew"
     r"|i|he|she|they|we|\w{3,}(?:ers|ors|ists?|smen|ians?))s?\b"
 )
 _PLACE = re.compile(
-    r"\b(?:in|on|at|under|behind|near|next|by|opposite|from|with|above|below|inside|outside|between|beside|left|right|upstairs"
+    r"\b(?:in|on|at|under|behind|near|next|by|opposite|from|with|above|below|inside|outside|between|beside|left"
+    r"|right|upstairs"
     r"|downstairs|home|here|there|to|of|auf|an|bei|unter|hinter|neben|aus|dans|sur|sous|chez|en|sobre|bajo|detras)\b"
+)
+# "Under 12": who that is.
+_OF_AGE = re.compile(
+    r"\b(?:under|over|aged?|unter|uber|moins de|plus de|menores de|mayores de) \d{1,2}(?![\d.,:]\d|\d)"
 )
 # Before a number, a month or a unit: what belongs to the same value.
 _BELONGS = re.compile(
@@ -214,6 +298,7 @@ _WEAK = {
 _PHONE_DIGITS = 5
 _MAX_WORDS = 80  # of a line, in which its first value is looked for: the time it takes grows with their square
 _CODE_LETTERS = 3
+_NAMED_COLOUR = 4  # words
 
 
 def expected(question: str) -> ValueType | None:
@@ -227,13 +312,19 @@ def expected(question: str) -> ValueType | None:
 
 
 def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
-    """Do the words hold a thing of this kind, other than what the question itself says?"""
+    """May the words hold a thing of this kind, other than what the question itself says?"""
+    return _surely(kind, words, question) or _perhaps(kind, plain(words))
+
+
+def _surely(kind: ValueType | None, words: str, question: str) -> bool:
     text = plain(words)
     match kind:
         case ValueType.PRICE:
-            return (bool(numbers(words)) and bool(_PRICE.search(text))) or " free" in f" {text}"
+            if _FREE.search(text) or (numbers(words) and _PRICE.search(text)):
+                return True
+            return "%" in text and bool(_SHARE.search(plain(in_english(question))))
         case ValueType.TIME:
-            return bool(_TIME.search(text) or _HOURS.search(text))
+            return bool(_TIME.search(text) or _HOURS.search(text) or _OF_DAY.search(text))
         case ValueType.DATE:
             return bool(_DATE.search(text))
         case ValueType.WHEN:
@@ -253,7 +344,11 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
                 return True
             return bool(_DURATION.search(text)) or lasting or bool(until and (times or _DATE.search(text)))
         case ValueType.CODE:
+            if _NUMBER_OF.search(plain(in_english(question))) and _rings(text):
+                return True
             rest = _PHONE.sub(" ", _PRICED.sub(" ", text))
+            if _PLATE.search(plain(in_english(question))) and re.search(r"\d", rest):
+                return True
             return any(len(token) >= _CODE_LETTERS and re.search(r"\d", token) for token in rest.split())
         case ValueType.COUNT:
             if counted(question):  # Members are not counted in days of the month.
@@ -269,10 +364,10 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
             named = frozenset() if labelled else names(f"x {words}") - set(tokens(question)) - _GREETINGS
             reached = bool(_REACHED.search(plain(in_english(question))))
             rings = reached and (_rings(text) or bool(_EMERGENCY.search(_NO_PHONE.sub(" ", _PRICED.sub(" ", text)))))
-            return bool(named) or bool(_PERSON.search(text)) or rings
+            return bool(named) or any(rule.search(text) for rule in (_PERSON, _OF_AGE, _MAIL)) or rings
         case ValueType.PLACE:
             named = names(f"x {words}") - set(tokens(question))
-            return bool(named) or bool(numbers(words)) or bool(_PLACE.search(text))
+            return bool(named) or bool(numbers(words)) or bool(_PLACE.search(text)) or "@" in words
         case ValueType.REASON:
             return bool(_REASON.search(text))
         case ValueType.COLOUR:
@@ -285,6 +380,17 @@ def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
         # Neither a time nor a date nor a price is the number of a flight.
         return bool(re.search(r"\d", _CLOCK.sub(" ", _DATED.sub(" ", _AMOUNT.sub(" ", _PRICED.sub(" ", text))))))
     return True
+
+
+def _perhaps(kind: ValueType | None, text: str) -> bool:
+    """May words hold a thing of a kind of which no list knows all? Nearly anything is a reason, or a colour's name."""
+    letters = len(re.findall(r"[a-z]{3,}", text))
+    match kind:
+        case ValueType.REASON:
+            return letters > 1
+        case ValueType.COLOUR:
+            return letters > 0 and len(text.split()) <= _NAMED_COLOUR
+    return False
 
 
 def first_value(kind: ValueType, words: Sequence[str], question: str = "") -> int:
@@ -305,11 +411,11 @@ def first_value(kind: ValueType, words: Sequence[str], question: str = "") -> in
 def _first_run(kind: ValueType, words: Sequence[str], question: str) -> int | None:
     """Where the first run of words begins that holds a value by itself."""
     for end in range(1, len(words) + 1):
-        if not holds(kind, " ".join(words[:end]), question):
+        if not _surely(kind, " ".join(words[:end]), question):
             continue
-        start = max(begin for begin in range(end) if holds(kind, " ".join(words[begin:end]), question))
+        start = max(begin for begin in range(end) if _surely(kind, " ".join(words[begin:end]), question))
         # "Twelve" is a count until "francs" follows.
-        if end == len(words) or holds(kind, " ".join(words[start : end + 1]), question):
+        if end == len(words) or _surely(kind, " ".join(words[start : end + 1]), question):
             return start
     return None
 
@@ -332,6 +438,8 @@ def counted(question: str) -> frozenset[str]:
     match = re.search(r"\bhow (?:many|much) ([a-z]{3,})\b", plain(in_english(question)))
     if not match or (not is_english(question) and _maybe_verb(match[1], question)):
         return frozenset()
+    if _NO_THING.fullmatch(match[1]):
+        return frozenset()
     return frozenset((match[1],)) - EMPTY - _MONEY - _NOT_NAMED
 
 
@@ -348,7 +456,7 @@ def _maybe_verb(word: str, question: str) -> bool:
 def _counts(text: str, question: str) -> bool:
     if numbers(text) - numbers(question) or _OFTEN.search(text):
         return True
-    return bool(re.search(r"\b(?:a|an|one|no|none|both|twice|once)\b", text))
+    return bool(_SOME.search(text))
 
 
 def _rings(text: str) -> bool:

@@ -196,6 +196,11 @@ PICTURES = (Signal.IMAGE, Signal.FRAME, Signal.PAGE)
         ("When is the video call with the bank?", ()),
         ("What is the code for the video door bell?", ()),
         ("Which movie are we going to see on Friday?", ()),
+        ("What is the man in the photo holding?", PICTURES),
+        ("Where is the photo session?", ()),
+        ("May I take photos in the museum?", ()),
+        ("When do I hear from the landlord?", ()),
+        ("Do I hear rain in the recording?", (Signal.SOUND,)),
         ("Bis wann muss ich den Film zurückbringen?", ()),
     ],
 )

@@ -48,6 +48,8 @@ def test_the_other_of_two_is_no_answer(question: str, told: str) -> None:
         ("When do I arrive and when do I leave?", "Arrival 10:40"),
         ("What is the wifi password?", "Password: otter-lamp-42"),
         ("Who returned the ladder?", "Borrowed by Anna"),
+        ("Is the surgery open on Saturdays?", "Sat closed"),
+        ("Can children go in alone?", "Only with an adult"),
         ("When was my mother born?", "My father was born in 1950, my mother in 1952."),
     ],
 )
