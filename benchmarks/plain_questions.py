@@ -14,6 +14,7 @@ import argparse
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import msgspec
@@ -87,7 +88,7 @@ def make(plain: Plain, folder: Path) -> None:
     media.mkdir(parents=True)
     for page in plain.pages:
         draw(page).save(media / f"{page.name}.png")
-    for memo, voice in zip(plain.memos, VOICES, strict=False):
+    for memo, voice in zip(plain.memos, cycle(VOICES), strict=False):
         speak(memo.words, media / f"{memo.name}.wav", voice)
     index(folder, folder / "home")
 
