@@ -4,7 +4,7 @@
     python -m benchmarks.plain_questions --folder FOLDER --set development --spans spans.jsonl
 
 Pages are drawn in one font, memos spoken by espeak-ng, indexed with the command line, and asked about. Five sets
-(`answers_data/`), each with a library of its own: weights are chosen on "plain", "development" and "more", none on the others.
+(`answers_data/`), each with a library of its own: weights are chosen on "plain", "development" and "more" alone.
 An answer is right if its first citation quotes one of the expected words.
 """
 
