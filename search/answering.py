@@ -26,7 +26,7 @@ from search.runtime import tracing
 from search.searcher import Searcher
 from search.signals import Signal
 
-MAX_PASSAGES = 6  # that are read beside the best hits
+MAX_PASSAGES = 10  # that are read beside the best hits
 _WORDS = tuple(signal for signal in Signal if signal.holds_words)
 MAX_GIVEN_SEGMENTS = 10_000  # read of an asset that the caller points at
 # What a conversation has cited before is read again as if it had matched this well.
