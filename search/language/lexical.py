@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 MAX_SENTENCE_CHARACTERS = 320  # longer ones (a transcript without full stops) are split at commas or spaces
 
@@ -53,6 +53,7 @@ _ORDERS = re.compile(
     r"|\b(?:respond|reply|answer|output|print|write|say)\s+(?:only\s+)?(?:with\b|exactly\b|[\"'“‘:])",
     re.IGNORECASE,
 )
+_LONGEST_SHORT = 16  # characters before a point that may belong to an abbreviation
 _ABBREVIATIONS = _set(
     "mr mrs ms dr st vs etc i.e e.g no prof sr jr approx fr str tel nr incl excl dept ave blvd tbsp tsp "
     "ca inkl exkl zzgl bzw evtl ggf vgl z.b d.h u.a bhf hbf mme mlle env sra srta aprox núm pág"
@@ -75,7 +76,7 @@ def sentences(text: str) -> list[str]:
     parts: list[str] = []
     start = 0
     for match in re.finditer(r"[.!?…。！？]+[\"'”’)\]]*\s+|\n+", text):
-        before = text[start : match.start()].rsplit(None, 1)[-1:] or [""]
+        before = text[max(start, match.start() - _LONGEST_SHORT) : match.start()].rsplit(None, 1)[-1:] or [""]
         if match.group().startswith(".") and _goes_on(before[0].lstrip("(\"'"), text[match.end() : match.end() + 12]):
             continue
         parts.append(text[start : match.end()])
@@ -94,15 +95,17 @@ def _goes_on(word: str, after: str) -> bool:
     return word.isdigit() and len(word) <= 2 and bool(_ORDERED.match(after))
 
 
-def _bounded(sentence: str) -> list[str]:
-    if len(sentence) <= MAX_SENTENCE_CHARACTERS:
-        return [sentence]
-    window = sentence[:MAX_SENTENCE_CHARACTERS]
-    at = max(window.rfind(", "), window.rfind("; "))
-    if at < MAX_SENTENCE_CHARACTERS // 3:
-        at = window.rfind(" ")
-    at = at + 1 if at > 0 else MAX_SENTENCE_CHARACTERS
-    return [sentence[:at].strip(), *_bounded(sentence[at:].strip())] if sentence[at:].strip() else [sentence[:at]]
+def _bounded(sentence: str) -> Iterator[str]:
+    while len(sentence) > MAX_SENTENCE_CHARACTERS:
+        window = sentence[:MAX_SENTENCE_CHARACTERS]
+        at = max(window.rfind(", "), window.rfind("; "))
+        if at < MAX_SENTENCE_CHARACTERS // 3:
+            at = window.rfind(" ")
+        at = at + 1 if at > 0 else MAX_SENTENCE_CHARACTERS
+        yield sentence[:at].strip()
+        sentence = sentence[at:].strip()
+    if sentence:
+        yield sentence
 
 
 def stem(word: str) -> str:

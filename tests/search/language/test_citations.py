@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from support.language_world import WordModel, embed, spoken
 
@@ -150,6 +152,15 @@ def test_words_that_may_be_short_for_something_end_sentences_too(text: str, many
 
 def test_sentences_end_where_people_end_them() -> None:
     assert sentences('Dr. Smith went home! "Really?" She nodded') == ["Dr. Smith went home!", '"Really?"', "She nodded"]
+
+
+@pytest.mark.parametrize("text", ["J. " * 100_000, "max. 1 " * 40_000, "word " * 80_000, "x" * 400_000])
+def test_text_without_ends_takes_no_longer_than_its_length(text: str) -> None:
+    began = time.process_time()
+    pieces = sentences(text)
+    assert time.process_time() - began < 5
+    assert all(0 < len(piece) <= 320 for piece in pieces)
+    assert "".join(pieces).replace(" ", "") == text.replace(" ", "")
 
 
 def test_a_transcript_without_full_stops_is_cut_into_readable_pieces() -> None:
