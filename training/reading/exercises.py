@@ -64,7 +64,7 @@ class PageTeacher(Teacher):
     def _page(self, documents: Mapping[str, Any]) -> _Source:
         name = str(self._random.choice(list(documents)))
         page, other = (make_document(name, documents[name], self._words) for _ in range(2))
-        missed = list(near_misses.absent(page, documents[name], self._random))
+        missed = near_misses.absent(page, documents[name], self._random)
         missed += near_misses.other_keys(page, self._words.lists, self._random)
         statements = self._statements_of(layouts.lay_out(page, self._random))
         return _Source(statements, page.asked, other.asked, missed, (name,), page)

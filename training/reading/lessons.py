@@ -123,7 +123,7 @@ class Teacher:
         yield from self._labelled(document, statements)
         for asked in self._some([asked for asked in self._memo(1).asked if not asked.anywhere], 1):
             yield Lesson(asked.text, tuple(statements), NOWHERE)
-        misses = list(near_misses.absent(document, documents[name], self._random))
+        misses = near_misses.absent(document, documents[name], self._random)
         misses += near_misses.other_keys(document, self._words.lists, self._random)
         yield from self._missed(misses, statements, 2)
 

@@ -16,15 +16,17 @@ from training.reading.templates import ENGLISH, Asked, Document, Spoken, unmarke
 Lists = Mapping[str, Sequence[str]]
 
 
-def absent(document: Document, template: Mapping[str, Any], random: np.random.Generator) -> Iterator[str]:
+def absent(document: Document, template: Mapping[str, Any], random: np.random.Generator) -> list[str]:
     """What pages of this kind never tell, asked of what this one is about."""
     called = str(random.choice(document.about)) if document.about else ""
+    texts = []
     for question in template.get("absent", ()):
         text = unmarked(question)[0].replace("{about}", called)
         for slot, value in document.slots.items():
             text = text.replace(f"{{{slot}}}", value)
         if "{" not in text:  # else it asks of something that this one does not name
-            yield text
+            texts.append(text)
+    return texts
 
 
 def other_keys(document: Document, lists: Lists, random: np.random.Generator) -> Iterator[str]:
