@@ -53,7 +53,7 @@ _ORDERS = re.compile(
     r"|\b(?:respond|reply|answer|output|print|write|say)\s+(?:only\s+)?(?:with\b|exactly\b|[\"'“‘:])",
     re.IGNORECASE,
 )
-_LONGEST_SHORT = 16  # characters before a point that may belong to an abbreviation
+_LOOKED_BACK = 24  # characters before a point, and behind it, that tell whether it ends a sentence
 _ABBREVIATIONS = _set(
     "mr mrs ms dr st vs etc i.e e.g no prof sr jr approx fr str tel nr incl excl dept ave blvd tbsp tsp "
     "ca inkl exkl zzgl bzw evtl ggf vgl z.b d.h u.a bhf hbf mme mlle env sra srta aprox núm pág"
@@ -66,8 +66,13 @@ _SHORTENED = _set(
 )
 # What a German ordinal may stand before ("am 3. Mai", "2. Stock").
 _ORDERED = re.compile(
-    r"(?:Jan|Feb|Mär|März|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez|Stock|Etage|Klasse|Woche|Monat|Jahr|Tag|Mal|Platz|Rang|Halbzeit"
-    r"|Kapitel|Teil|Preis|Person|Geburtstag|Mahnung|Rate|Schicht|Gang|Stunde|Quartal|Liga|[OU]G\b|[a-zäöü])"
+    r"(?:Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|Jan|Feb|Mär|Apr|Jun|Jul|Aug|Sep|Sept"
+    r"|Okt|Nov|Dez|[OU]G)\b|(?:Stock|Etage|Klasse|Woche|Monat|Jahr|Tag|Mal|Platz|Rang|Halbzeit|Kapitel|Teil|Person|Geburtstag|Mahnung"
+    r"|Rate|Schicht|Stunde|Quartal|Liga)(?:e?[sn]?|er)\b|[a-zäöü]"
+)
+# A single letter behind these is a name of its own, no initial.
+_LETTERED = _set(
+    "plan block vitamin room gate platform coach option part section level class type group building exit hall"
 )
 
 
@@ -75,9 +80,10 @@ def sentences(text: str) -> list[str]:
     """Sentences of running text, trimmed; never longer than MAX_SENTENCE_CHARACTERS."""
     parts: list[str] = []
     start = 0
-    for match in re.finditer(r"[.!?…。！？]+[\"'”’)\]]*\s+|\n+", text):
-        before = text[max(start, match.start() - _LONGEST_SHORT) : match.start()].rsplit(None, 1)[-1:] or [""]
-        if match.group().startswith(".") and _goes_on(before[0].lstrip("(\"'"), text[match.end() : match.end() + 12]):
+    for match in re.finditer(r"(?<![.!?…。！？])[.!?…。！？]++[\"'”’)\]]*+\s+|\n+", text):
+        before = ["", "", *text[max(start, match.start() - _LOOKED_BACK) : match.start()].split()]
+        after = text[match.end() : match.end() + _LOOKED_BACK]
+        if match.group().startswith(".") and _goes_on(before[-2], before[-1].lstrip("(\"'"), after):
             continue
         parts.append(text[start : match.end()])
         start = match.end()
@@ -85,10 +91,11 @@ def sentences(text: str) -> list[str]:
     return [piece for part in parts if part.strip() for piece in _bounded(part.strip())]
 
 
-def _goes_on(word: str, after: str) -> bool:
-    """Does a sentence go on behind a word with a point, before `after`?"""
+def _goes_on(before: str, word: str, after: str) -> bool:
+    """Does a sentence go on behind a word with a point, that stands between others?"""
     small = word.lower()
-    if small in _ABBREVIATIONS or (len(word) == 1 and word.isupper() and word != "I"):
+    initial = len(word) == 1 and word.isupper() and word != "I" and before.lower() not in _LETTERED
+    if small in _ABBREVIATIONS or initial:
         return True
     if small in _SHORTENED:
         return after[:1].isdigit() or after[:1].islower()

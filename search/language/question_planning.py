@@ -118,7 +118,7 @@ _RULES: tuple[tuple[AnswerType, str], ...] = (
     (
         AnswerType.HEARD,
         r"\b(?:sounds?|noises?)\ of\b | \b(?:is|are)\ there\b.*\b(?:sounds?|noises?)\b"
-        r"| ^(?!when|how|where)(?:.*\ )?(?:can|could|do|did)\ (?:i|we|you|one)\ hear\b"
+        r"| ^(?!(?:when|how|where)\b)(?:.*\ )?(?:can|could|do|did)\ (?:i|we|you|one)\ hear\b"
         r"(?!\ (?:about|from|back|more|what|news|her|him|them|anyone|someone))"
         r"| \bcan\ (?:\w+\ ){0,3}be\ heard\b"
         rf"| \b(?:which|what)\ (?:{_MEDIA}|sounds?)\b.*\b(?:sounds?|noises?)\b",
@@ -157,13 +157,16 @@ _KINDS = (
 # What pictures show, and what of it can be counted; nothing else is asked of a picture alone.
 SHOWN = frozenset({None, ValueType.PERSON, ValueType.PLACE, ValueType.COLOUR})
 _LOOKED_AT = SHOWN | {ValueType.COUNT}
-# Photos, pictures and videos that are looked for, or in: neither those that somebody takes nor a video call. Films and
-# movies are also things that people see, rent and talk about.
+# Photos, pictures and videos that are looked for, or in. Films and movies are also things that people rent.
+_PICTURES = r"(?:photos?|pictures?|images?|snapshots?|videos?|clips?)"
 _PICTURE = re.compile(
-    r"(?<!take )(?<!take a )(?<!taking )(?<!taking a )(?<!take the )"
-    r"\b(?:photos?|pictures?|images?|snapshots?|videos?|clips?)\b"
-    r"(?! (?:sessions?|booths?|frames?|calls?|albums?|books?|prints?|printing|shops?|papers?|studios?|cards?|doors?"
-    r"|games?|conferences?|meetings?|sizes?|rights?|competitions?|contests?|files? sizes?|means?)\b)"
+    rf"\b{_PICTURES}\b(?! (?:sessions?|booths?|frames?|calls?|albums?|books?|prints?|printing|shops?|papers?|studios?"
+    r"|cards?|doors?|games?|conferences?|meetings?|sizes?|rights?|licen[cs]es?|competitions?|contests?|means)\b)"
+)
+# Those that somebody makes or hands in are none of the library's.
+_PICTURE_MADE = re.compile(
+    rf"\b(?:take|taking|make|bring|send|upload|hand in|pick up|collect|order|print) (?:\w+ ){{0,2}}{_PICTURES}\b"
+    rf"|\b(?:passport|visa|wedding) {_PICTURES}\b"
 )
 # Phrases that talk about the library or the asking, not about what is sought.
 _FRAME = re.compile(
@@ -214,8 +217,9 @@ def _only(want: AnswerType, english: str, expects: ValueType | None) -> tuple[Si
 
     Not by when the library's film is due.
     """
-    pictured = want is AnswerType.SEEN and expects in _LOOKED_AT and bool(_PICTURE.search(english.lower()))
-    shown = want is AnswerType.HEARD or pictured
+    words = english.lower()
+    pictured = want is AnswerType.SEEN and bool(_PICTURE.search(words)) and not _PICTURE_MADE.search(words)
+    shown = expects in _LOOKED_AT and (want is AnswerType.HEARD or pictured)
     return _SIGNALS[want] if shown else ()
 
 

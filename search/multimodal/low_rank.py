@@ -48,12 +48,12 @@ def attach(layer: nn.Module, rank: int) -> dict[str, LowRankLinear]:
 
 
 def with_update(weight: Tensor, updates: Mapping[str, Tensor], name: str) -> Tensor:
-    """`weight` `(out, in)` plus `NAME.b` `(out, rank)` @ `NAME.a` `(rank, in)`.
+    """`weight` `(out, in)` plus `NAME.b` `(out, rank)` @ `NAME.a` `(rank, in)`, in float32.
 
     Raises KeyError where one is missing.
     """
     update = updates[f"{name}.b"].float() @ updates[f"{name}.a"].float()
-    return (weight.float() + update.to(weight.device)).to(weight.dtype)
+    return weight.float() + update.to(weight.device)
 
 
 @torch.no_grad()

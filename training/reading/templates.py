@@ -88,7 +88,9 @@ def make_document(name: str, template: Mapping[str, Any], words: Vocabulary) -> 
     rows, asked = (_table if "columns" in template else _pairs)(template, words, slots)
     head = tuple(template.get("head", ()))
     told = f"{title} {' '.join(' '.join(row) for row in rows)}".lower()
-    held = {slot: value for slot, value in slots.items() if value.lower() in told}
+    held = {
+        slot: value for slot, value in slots.items() if re.search(rf"(?<!\w){re.escape(value.lower())}(?!\w)", told)
+    }
     # Nothing is drawn for these: what is called by words that were not drawn is not on the page.
     known = [form for form in template.get("about", ()) if slots_of(form) <= set(held)]
     about = tuple(words.fill(form, slots) for form in known)

@@ -61,7 +61,7 @@ class Decoder:
             wanted = [name for name in file.keys() if _layer_of(name) < layers]  # noqa: SIM118 - not a mapping
             weights = {name.removeprefix("model."): file.get_tensor(name) for name in wanted}
         for name in [name.removesuffix(".a") for name in updates if name.endswith(".a")]:
-            weights[f"{name}.weight"] = with_update(weights[f"{name}.weight"].to(dtype), updates, name)
+            weights[f"{name}.weight"] = with_update(weights[f"{name}.weight"], updates, name)
         return cls(shape, {name: tensor.to(device, dtype) for name, tensor in weights.items()}, layers)
 
     @property

@@ -10,8 +10,11 @@ import re
 
 from search.language.lexical import plain
 from search.language.reading.glosses import in_english
+from search.language.reading.value_types import expected
 from search.language.reading.weekdays import days_asked, days_told
 
+_OPEN = (r"open(?:s|ed|ing)?|offnet|geoffnet|ouvre|abre", r"clos(?:es?|ed|ing)|shuts?|schliesst|ferme|cierra")
+_ADULTS = (r"adults?|erwachsene\w*|adultes?|adultos?", r"child(?:ren)?|kids?|kinder?|enfants?|ninos?")
 _PAIRS: tuple[tuple[str, str], ...] = (
     (
         r"arriv\w*|lands?|landing|get to|ankunft|ankomm\w*|arrivee|llega\w*|check(?:ed|ing)?[ -]?in|einchecken",
@@ -23,7 +26,7 @@ _PAIRS: tuple[tuple[str, str], ...] = (
         r"pick(?:s|ed|ing)?[ -]?(?:\w+ ){0,3}up|collect(?:s|ed|ion)?|abhol\w*|holen",
         r"return(?:s|ed|ing)?|due back|back by|drop[ -]?off|give back|bring back|ruckgabe|zuruck\w*|rendre|devolver",
     ),
-    (r"open(?:s|ed|ing)?|offnet|geoffnet|ouvre|abre", r"clos(?:es?|ed|ing)|shuts?|schliesst|ferme|cierra"),
+    _OPEN,
     (
         r"start(?:s|ed|ing)?|begin(?:s|ning)?|began|beginnt|anfang|commence|empieza|comienza",
         r"end(?:s|ed|ing)?|finish(?:es|ed)?|over|endet|ende|finit|termina",
@@ -32,7 +35,7 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     (r"min(?:imum)?\.?|lowest|coldest|tiefst\w*", r"max(?:imum)?\.?|highest|hottest|warmest|hochst\w*"),
     (r"born|birth\w*|geboren|ne|nacido", r"died|death|gestorben|mort|murio"),
     (r"entrance|entry|einfahrt|eingang|entree|entrada", r"exit|ausfahrt|ausgang|sortie"),
-    (r"adults?|erwachsene\w*|adultes?|adultos?", r"child(?:ren)?|kids?|kinder?|enfants?|ninos?"),
+    _ADULTS,
     (r"bought|buy(?:s|ing)?|gekauft", r"sold|sell(?:s|ing)?|verkauft"),
     (
         r"grand(?:mother|ma)s?|grossmutter|oma|grand-mere|abuela",
@@ -50,20 +53,19 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     (r"employer|arbeitgeber\w*|employeur", r"employees?|arbeitnehmer\w*"),
     (r"deposit(?:s|ed)?|paid in|eingezahlt", r"withdr\w+|paid out|abgehoben"),
 )
-_WHETHER = re.compile(
-    r"(?:and |but |so |or )?(?:is|are|was|were|am|can|could|may|must|should|do|does|did|have|has|had|will|would)\b"
-)
+# "Closed" answers whether it is open, and not when.
+_SETTLED = frozenset({_OPEN, _ADULTS})
 _WHICH_DAY = re.compile(r"\b(?:what|which) (?:\w+ )?(?:days?|dates?)\b|\bmoved?\b")
-_RULES = tuple(tuple(re.compile(rf"\b(?:{words})\b") for words in pair) for pair in _PAIRS)
+_RULES = {pair: tuple(re.compile(rf"\b(?:{words})\b") for words in pair) for pair in _PAIRS}
 
 
 def tells_the_other(question: str, words: str) -> bool:
-    """Does the question ask for one of two opposites, and do the words tell only the other?
-
-    "Closed" answers whether it is open, and not when it opens.
-    """
+    """Does the question ask for one of two opposites, and do the words tell only the other?"""
     asked, told = plain(in_english(question)), plain(words)
-    for rule, opposite in () if _WHETHER.match(asked) else _RULES:
+    whether = expected(question) is None
+    for pair, (rule, opposite) in _RULES.items():
+        if whether and pair in _SETTLED:
+            continue
         for wanted, other in ((rule, opposite), (opposite, rule)):
             if wanted.search(asked) and not other.search(asked) and other.search(told) and not wanted.search(told):
                 return True

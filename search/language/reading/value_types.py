@@ -39,10 +39,6 @@ _PAY = r"costs?|price|pa(?:y|ys|id)|spen[dt]|owe|charges?|fee|fare|expensive|ren
 # What begins first in the question decides; of two that begin together the earlier here. In English, lower case.
 _ASKED: tuple[tuple[ValueType, str], ...] = (
     (ValueType.REASON, r"\bwhy\b|\bwhat (?:is|was) the reason\b"),
-    (
-        ValueType.COLOUR,
-        r"\b(?:what|which) (?:\w+ ){0,2}colou?rs?\b|\bcolou?rs? (?:of|is|are|was|were|does|do|did)\b|^colou?rs?\b",
-    ),
     (ValueType.EMAIL, r"\be-?mail\b"),
     (
         ValueType.PHONE,
@@ -65,6 +61,11 @@ _ASKED: tuple[tuple[ValueType, str], ...] = (
         r"(?<!in )(?<!from )(?<!after )(?<!for )\b(?:what|which) time\b(?! (?:of (?:the )?(?:day|year)|zone)\b)",
     ),
     (ValueType.DATE, r"\b(?:what|which) (?:day|date|year|month)\b"),
+    (
+        ValueType.COLOUR,
+        r"\b(?:what|which)(?:'s)? (?:[\w']+ ){0,3}colou?rs?\b(?! (?:print|cop|cartridge|guard))"
+        r"|\bcolou?rs? (?:of|is|are|was|were|does|do|did)\b|^colou?rs?\b",
+    ),
     (ValueType.WHEN, r"\bwhen\b|\b(?:from|after|for) (?:what|which) time\b|\bwhat time of (?:the )?(?:day|year)\b"),
     (ValueType.DURATION, r"\bhow long\b|\bin what time\b"),
     (
@@ -93,16 +94,18 @@ _MONTH = (
 _NUMBER = r"(?:\d{1,2}(?!\d| ?[°%.,])|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|noon|midnight)"
 # Parts of a day: as good as a time where no clock is told.
 _OF_DAY = re.compile(
-    r"\b(?:midday|sunrise|sunset|dawn|dusk|all (?:day|night)|(?:in|until|till|every|this"
-    r"|on \w+) (?:the )?(?:morning|afternoon|evening|night)"
-    r"|(?:before|after|with|at) (?:breakfast|lunch|dinner|supper|school|work|dark|bedtime|class)|mittags?|abends?"
-    r"|morgens?|nachts?"
-    r"|vormittags?|nachmittags?|matin|soir|midi|minuit|apres-midi|manana|tarde|noche|mediodia|medianoche)\b"
+    r"\b(?:midday|sunrise|sunset|dawn|dusk|all (?:day|night)"
+    rf"|(?:in|until|till|every|this|on (?:{ANY_DAY})) (?:the )?(?:morning|afternoon|evening|night)"
+    r"|(?:before|after) (?:breakfast|lunch|dinner|supper|school|work|dark|bedtime|class)|mittags?|abends|morgens|nachts"
+    r"|vormittags?|nachmittags?|le (?:matin|soir)|midi|minuit|(?:por|de) la (?:manana|tarde|noche)|mediodia"
+    r"|medianoche)\b"
 )
 _TIME = re.compile(
     r"\b\d{1,2}(?::|h)\d{2}\b|\b\d{1,2}\.\d{2} ?(?:h|uhr|am|pm)\b|\b\d{1,2} ?(?:am|pm|a\.m|p\.m|h|uhr|heures)\b"
     r"|o'? ?clock|\bhalf past\b|\bquarter (?:past|to)\b"
     rf"|\bnoon\b|\bmidnight\b|\b(?:at|until|till|from|by|before|after|um|ab|bis|a) {_NUMBER}\b"
+    r"|\bum (?:eins?|zwei|drei|vier|funf|sechs|sieben|acht|neun|zehn|elf|zwolf)\b"
+    r"|\ba las? (?:una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce)\b"
     rf"|\b{_NUMBER} in the (?:morning|afternoon|evening)\b|\b{_NUMBER}[ -](?:fifteen|thirty|forty-five)\b"
 )
 _DATE = re.compile(
@@ -121,18 +124,18 @@ _WHEN = re.compile(
     r"\b(?:after|before|during|while|when|until|till|since|as soon as|once|every|daily|weekly|spring|summer|autumn"
     r"|winter|morning|evening|afternoon|hours?|days?|weeks?|fortnight|months?|years?|within|holidays?|breakfast"
     r"|lunch|dinner|meals?"
-    r"|bedtime|nach|vor|seit|innert|innerhalb|tagen?|apres|avant|despues|antes|open|closed|always|never|not"
-    r"|in season|soon|later|now"
-    r"|weekends?|nights?|midday|dawn|dusk|easter|whitsun|christmas|new year|minutes?|mins?|ends?|end of|begin\w*"
-    r"|start\w*"
-    r"|taglich|nachts?|abends?|morgens?|mittags?|nachmittags?|sofort|immer|nie|bei|stunden?|wochen?|monate?n?"
-    r"|jahre?n?|naechste\w*"
-    r"|nachste\w*|ostern|pfingsten|weihnachten|fruhling|herbst|fruhstuck|jours?|nuits?|soirs?|matins?|midi|jamais"
-    r"|toujours|des|lors"
-    r"|heures?|semaines?|mois|printemps|ete|automne|hiver|noel|paques|pendant|tous les|dias?|noches?|tardes?"
-    r"|mananas?|nunca|siempre"
-    r"|horas?|semanas?|mes(?:es)?|anos?|primavera|verano|otono|invierno|navidad|pascua|cuando|durante|cada|minutos?"
-    r"|minuten?)\b"
+    r"|bedtime|open|closed|always|soon|later|now|in season|(?:not|never) (?:before|until|on|in|after|during)|end of"
+    r"|begins|starts"
+    r"|weekends?|nights?|midday|dawn|dusk|easter|whitsun|christmas|new year|minutes?|mins?"
+    r"|nach|vor|seit|innert|innerhalb|tagen?|taglich|nachts?|abends?|morgens?|mittags?|nachmittags?|sofort|immer"
+    r"|stunden?|wochen?"
+    r"|monate?n?|jahre?n?|minuten?|nachste\w*|heute|gestern|ostern|pfingsten|weihnachten|fruhling|herbst|fruhstuck"
+    r"|apres|avant|jours?|nuits?|soirs?|matins?|midi|toujours|des (?:le|la|les|\d)|heures?|semaines?|mois|demain"
+    r"|hier|printemps"
+    r"|(?:en|l') ?ete|automne|hiver|noel|paques|pendant|despues|antes|tous les|dias?|noches?|tardes?|mananas?"
+    r"|siempre|horas?"
+    r"|semanas?|(?:un|\d) ?mes|meses|anos?|hoy|ayer|primavera|verano|otono|invierno|navidad|pascua|cuando|durante"
+    r"|cada|minutos?)\b"
 )
 # How often and how long: as good as a number.
 _OFTEN = re.compile(
@@ -146,19 +149,24 @@ _CURRENCY = (
     r"(?:chf|eur|usd|gbp|sek|nok|dkk|jpy|fr\.?|francs?|franken|euros?|dollars?|pounds?|cents?|pence|rappen|[€$£¥])"
 )
 _PRICE = re.compile(
-    rf"(?<![a-z]){_CURRENCY} ?\d|\d ?(?:,- ?)?{_CURRENCY}|\w+ {_CURRENCY}\b|\b\d+[.,]\d\d\b|\d,-"
+    rf"(?<![a-z]){_CURRENCY} ?\d|\d ?(?:,- ?)?{_CURRENCY}(?![a-z])|\w+ {_CURRENCY}\b|\b\d+[.,]\d\d\b|\d[.,]-"
     r"|\b(?:entry|ticket|price|total|cost|costs|fee|rent)\b\D{0,20}\d"
 )
 # Nothing, or what something else pays for.
 _FREE = re.compile(
-    r"\b(?:free|gratis|gratuit\w*|gratuita\w*|kostenlos|kostenfrei|umsonst|included|inclus\w*|incluid[oa]s?"
-    r"|inbegriffen|inklusive|inkl"
-    r"|no charge|nothing|nichts|rien|nada|offert\w*|paid by|on the house|tokens?|chips?|on request|auf anfrage)\b"
+    r"(?<!feel )(?<!sugar )(?<!gluten )(?<!lactose )(?<!fat )(?<!smoke )(?<!alcohol )(?<!-)\bfree\b(?! (?:to|from"
+    r"|time|rooms?|seats?))"
+    r"|\b(?:gratis|gratuit\w*|kostenlos|kostenfrei|umsonst|included|inclus\w*|incluid[oa]s?|inbegriffen|inklusive"
+    r"|no charge|offerts?"
+    r"|on the house|paid by (?!bank|card|cash|cheque|transfer)|prices? on request|preise? auf anfrage"
+    r"|prix sur demande)\b"
+    r"|\b(?:eintritt frei|entree libre|entrada libre)\b|\b\d+ (?:tokens?|chips?|jetons?)\b|(?:nothing|nichts|rien"
+    r"|nada)\W*$"
 )
-# Shares, where one is asked for.
+# A share may be told where one is asked for.
 _SHARE = re.compile(
-    r"\b(?:commission|cover|covers|raise|raised|interest|discount|premium|extra|more|less|tips?|tax|vat|share"
-    r"|cheaper|off)\b"
+    r"\bby how much\b|\bhow much (?:commission|interest|discount|premium|tips?|tax|vat|of)\b|\b(?:commission"
+    r"|discount|interest rate)\b"
 )
 # "How much sugar", but neither "how much is" nor "how much tax": words after "how much" that name nothing measured.
 _MONEY = frozenset(
@@ -171,39 +179,36 @@ _MONEY = frozenset(
 )
 # Words after "how much" that name no thing: "how much went on furniture", "how much cheaper", "how much because ...".
 _NO_THING = re.compile(
-    r"(?:goes|go|went|gone|comes?|came|takes?|took|gives?|gave|wants?|asks?|leaves?|left|remains?|lands?|landed"
-    r"|reaches|puts?|put|wins?|won"
-    r"|happens|receives?|gets?|got|stays?|stayed|pays?|paid|costs?|does|did|should|must|may|will|would|could|has"
-    r"|have|had"
-    r"|altogether|together|because|every|each|later|longer|offer|foreign|family|oneself|day|\w+(?:ed|er))"
+    r"(?:goes|go|went|gone|comes?|came|takes?|took|gives?|gave|wants?|asks?|left|remains?|lands?|landed|reaches"
+    r"|puts?|won|wins?"
+    r"|happens|receives?|gets?|got|stays?|stayed|pays?|paid|costs?|earns?|earned|changed|does|did|should|must|may"
+    r"|will|would"
+    r"|could|has|have|had|altogether|together|because|every|each|cheaper|dearer|later|longer|higher|lower|stronger"
+    r"|bigger)"
 )
 _NOT_NAMED = frozenset(tokens("time times long people hours minutes days percent late"))
 _AMOUNT = re.compile(r"\b\d+[.,]\d\d\b(?! ?(?:[a-z]|%|°))")  # as prices are written, and no unit after it
 _PRICED = re.compile(rf"(?<![a-z]){_CURRENCY} ?\d[\d.,']{{0,15}}(?!\w)|(?<![\d.,'])\d[\d.,']{{0,15}} ?{_CURRENCY}\b")
 _DURATION = re.compile(
-    r"\b(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|nights?|evenings|mornings|weekends?|weeks?|wks?"
-    r"|fortnights?|months?|years?"
-    r"|yrs?|decades?|lessons?|sessions?|mths?|overnight|half-time|unlimited|indefinitely|sekunden?|minuten?"
-    r"|stunden?|std|tage?n?|nacht"
-    r"|nachte|wochen?|monate?n?|jahre?n?|unbegrenzt|unbefristet|heures?|jours?|nuits?|semaines?|mois|ans?|annees?"
-    r"|illimite\w*"
-    r"|segundos?|minutos?|horas?|dias?|noches?|semanas?|mes(?:es)?|anos?|ilimitad[oa]s?|forever|always|none"
-    r"|as long as|solange"
-    r"|aucune?|keine|ninguna?)\b|\d ?(?:h|s|min|mn|d|j)\b|\b\d+:\d\d:\d\d\b"
+    r"\b(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|nights?|evenings|mornings|weekends?|weeks?|wks?|fortnights?"
+    r"|months?|mths?|years?|yrs?|decades?|lessons?|sessions?|overnight|half-time|unlimited|indefinitely|forever|always"
+    r"|as long as|sekunden?|minuten?|stunden?|std|tage?n?|nacht|nachte|wochen?|monate?n?|jahre?n?|unbegrenzt"
+    r"|unbefristet"
+    r"|solange|heures?|jours?|nuits?|semaines?|mois|ans?|annees?|illimite\w*|segundos?|minutos?|horas?|dias?|noches?"
+    r"|semanas?|(?:un|\d) ?mes|meses|anos?|ilimitad[oa]s?)\b"
+    r"|\d ?(?:h|s|min|mn|d|j)\b(?!')|\b\d+:\d\d:\d\d\b|\b\d{1,2} ?h ?\d\d\b|\b(?:none|keine|aucune?|ninguna?)\W*$"
 )
 # A path, a rope or a table is as long as so many metres.
 _LENGTH = re.compile(
     r"\d ?(?:km|cm|mm|m|ft|feet|foot|miles?|yards?|inch(?:es)?|(?:kilo|centi|milli)?met(?:er|re|ro)s?|words|pages"
-    r"|lines|names|stops|halts)\b"
+    r"|lines)\b"
 )
-_IS_LONG = re.compile(
-    r"\bhow long (?:is|are|was|were|(?:must|should|may|can|do|does|did) .*\b(?:be|walk|on the|paper|text|essay))\b"
-)
+_IS_LONG = re.compile(r"\bhow long (?:is|are|was|were)\b|\bhow long (?:must|should|may|can|does|did|will) .*\bbe\W*$")
 # Nothing is as heavy or as wide as two hours.
 _MEASURES = re.compile(r"\bhow (?:tall|heavy|deep|big|large|wide|humid)\b")
 _SOME = re.compile(
-    r"\b(?:a|an|one|no|none|both|twice|once|half|double|nothing|unlimited|maximum|minimum|all|whole|full|free|pair"
-    r"|ein|eine|kein|keine|halb\w*|alle|unbegrenzt|une?|aucune?|tout|toute|demi|una?|ningun\w*|medi[oa]|todo|toda)\b"
+    r"\b(?:a|an|one|no|none|both|twice|once|half|double|nothing|unlimited|eine?|keine?|halb\w*|unbegrenzt|une?|aucune?"
+    r"|demi|una?|ningun\w*)\b"
 )
 _LASTS = re.compile(r"\b[a-z0-9]+ (?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)\b")
 _GREETINGS = frozenset(
@@ -214,7 +219,10 @@ _TAKES = re.compile(r"\bin what time\b|\b(?:need|take|last)(?:s|ed)?\b|\btook\b"
 _LASTING = re.compile(
     r"\b(?:durations?|lengths?|lasts?|lasted|takes?|took|dauer|duree|duracion|(?:\w+ing|travel|flight|total) time)\b"
 )
-_UNTIL = re.compile(r"\b(?:until|till|valid|not after|ends?|closes|done by|by|bis|jusqu|hasta|endet|termina|finit)\b")
+_UNTIL = re.compile(
+    r"\b(?:until|till|valid|not after|ends|closes|(?:done|ready) by|by (?=\d|the \w+th\b)|bis|jusqu|hasta|endet"
+    r"|termina|finit)\b"
+)
 _NUMBERED = re.compile(r"\b(?:what|which) (?:is|was) (?:the|my|our) (?:[\w']+ ){0,2}number\b")
 _NUMBER_OF = re.compile(r"\b(?:is|was) the number of (?:the|my|our)\b")  # a code's, or somebody's telephone
 _PLATE = re.compile(r"\b(?:licen[cs]e|number) plate\b")  # letters and digits in groups
@@ -261,13 +269,14 @@ _PERSON = re.compile(
     r"|doctor|driver|singer|writer|author|painter|builder|worker|farmer|printer|player|baker|king|queen|president"
     r"|captain"
     r"|tenant|landlord|owner|manager|buyer|seller|customer|guest|patient|student|employer|employee|sender|recipient"
-    r"|host|staff|team"
-    r"|police|caretaker|parent|famil(?:y|ies)|client|insurer|nurse|vet|dentist|plumber|electrician|coach|chef|boss"
-    r"|colleague|nobody"
-    r"|no one|everyone|everybody|anyone|anybody|member|adult|kid|company|department|council|bank|reception|pair"
-    r"|general|pupil|user"
-    r"|grand\w+|\w+[wm][ao]n|\w+[wm]en|bab(?:y|ies)|toddler|lady|ladies|gentlem[ae]n|girlfriend|boyfriend|wife"
-    r"|husband|son|daughter|twin|crew"
+    r"|host"
+    r"|staff|team|police|caretaker|parent|famil(?:y|ies)|client|insurer|nurse|vet|dentist|plumber|electrician|coach"
+    r"|chef"
+    r"|boss|colleague|nobody|no one|everyone|everybody|anyone|anybody|member|adult|kid|company|department|council|bank"
+    r"|reception|pupil|user|grand(?:ma|pa|mother|father|parent|son|daughter|child(?:ren)?)"
+    r"|(?:post|fire|fisher|chair|trades|handy|work|sports|noble|country|spokes)(?:wo)?m[ae]n|bab(?:y|ies)|toddler"
+    r"|lady|ladies"
+    r"|gentlem[ae]n|girlfriend|boyfriend|wife|husband|son|daughter|twin|crew|au pair"
     r"|i|he|she|they|we|\w{3,}(?:ers|ors|ists?|smen|ians?))s?\b"
 )
 _PLACE = re.compile(
@@ -438,7 +447,7 @@ def counted(question: str) -> frozenset[str]:
     match = re.search(r"\bhow (?:many|much) ([a-z]{3,})\b", plain(in_english(question)))
     if not match or (not is_english(question) and _maybe_verb(match[1], question)):
         return frozenset()
-    if _NO_THING.fullmatch(match[1]):
+    if "how much" in match[0] and _NO_THING.fullmatch(match[1]):
         return frozenset()
     return frozenset((match[1],)) - EMPTY - _MONEY - _NOT_NAMED
 

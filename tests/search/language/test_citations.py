@@ -144,6 +144,9 @@ def test_a_point_that_shortens_a_word_ends_no_sentence(whole: str) -> None:
         ("The code is 12. Call me.", 2),
         ("Room 7. We are open daily.", 2),
         ("He loves art. So do I. She does not.", 3),
+        ("I am 12. Jane is 10.", 2),
+        ("Raum 12. Teilnehmer: 14", 2),
+        ("Take vitamin C. It helps.", 2),
     ],
 )
 def test_words_that_may_be_short_for_something_end_sentences_too(text: str, many: int) -> None:
@@ -154,7 +157,7 @@ def test_sentences_end_where_people_end_them() -> None:
     assert sentences('Dr. Smith went home! "Really?" She nodded') == ["Dr. Smith went home!", '"Really?"', "She nodded"]
 
 
-@pytest.mark.parametrize("text", ["J. " * 100_000, "max. 1 " * 40_000, "word " * 80_000, "x" * 400_000])
+@pytest.mark.parametrize("text", ["J. " * 100_000, "max. 1 " * 40_000, "word " * 80_000, "x" * 400_000, "." * 100_000])
 def test_text_without_ends_takes_no_longer_than_its_length(text: str) -> None:
     began = time.process_time()
     pieces = sentences(text)

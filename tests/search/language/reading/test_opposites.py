@@ -26,6 +26,9 @@ from search.language.reading.opposites import tells_the_other
         ("Who is the sender?", "Recipient: Blue Post"),
         ("Wann treffen wir uns am Montag?", "Let's meet on Tuesday at nine."),
         ("In what year was my grandfather born?", "My grandmother was born in 1915 in Salzburg."),
+        ("Can you tell me when the shop opens?", "Closes 18:00"),
+        ("Do you know when check-out is?", "Check-in 15:00"),
+        ("Does the train arrive at 10:40?", "Departure 10:40"),
     ],
 )
 def test_the_other_of_two_is_no_answer(question: str, told: str) -> None:
