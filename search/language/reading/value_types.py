@@ -84,6 +84,10 @@ _ASKS_BEFORE = re.compile(
     r"|has|am)\b)"
     r"(?!.*\b(?:know|tell|say|says|said|see|remember|remind|sure|idea|find out)\b)"
 )
+# "mileage when it was at the garage"; in "do you know when it leaves" something else asks.
+_NO_QUESTION = re.compile(
+    r"(?<!know )(?<!me )(?<!sure )(?<!out )(?<!remember )(?<!see )when (?:it|i|we|he|she|they|you) \w+"
+)
 _MONTH = (
     r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
     r"|nov(?:ember)?|dec(?:ember)?"
@@ -146,11 +150,13 @@ _POINTED = re.compile(r"(?<![\d.,])(?:[01]?\d|2[0-3])\.[0-5]\d(?![.,]?\d)")
 # "7-10", but not "4-6 people" nor "12-15 kg".
 _HOURS = re.compile(r"(?<![\d.,/:–-])(?:[01]?\d|2[0-4]) ?[–-] ?(?:[01]?\d|2[0-4])(?! ?[\d.,/:–%-]| ?\w)")
 _CURRENCY = (
-    r"(?:chf|eur|usd|gbp|sek|nok|dkk|jpy|fr\.?|francs?|franken|euros?|dollars?|pounds?|cents?|pence|rappen|[€$£¥])"
+    r"(?:chf|eur|usd|gbp|sek|nok|dkk|jpy|fr\.?|francs?|franken|euros?|dollars?|pounds?|cent(?:ime|imo)?s?|pence"
+    r"|rappen|francos?|dolares|livres|libras|kronen|kroner|[€$£¥])"
 )
 _PRICE = re.compile(
     rf"(?<![a-z]){_CURRENCY} ?\d|\d ?(?:,- ?)?{_CURRENCY}(?![a-z])|\w+ {_CURRENCY}\b|\b\d+[.,]\d\d\b|\d[.,]-"
-    r"|\b(?:entry|ticket|price|total|cost|costs|fee|rent)\b\D{0,20}\d"
+    r"|\b(?:entry|ticket|price|total|cost|costs|fee|rent|reduced to|hire|charge|penalty)\b\D{0,20}\d"
+    r"|\b\d+ (?:each|apiece|a head|per|pro|par|por|je)\b"
 )
 # Nothing, or what something else pays for.
 _FREE = re.compile(
@@ -208,7 +214,9 @@ _IS_LONG = re.compile(r"\bhow long (?:is|are|was|were)\b|\bhow long (?:must|shou
 _MEASURES = re.compile(r"\bhow (?:tall|heavy|deep|big|large|wide|humid)\b")
 _SOME = re.compile(
     r"\b(?:a|an|one|no|none|both|twice|once|half|double|nothing|unlimited|eine?|keine?|halb\w*|unbegrenzt|une?|aucune?"
-    r"|demi|una?|ningun\w*)\b"
+    r"|demi|una?|ningun\w*|zwei|drei|vier|funf|sechs|sieben|acht|neun|zehn|elf|zwolf|deux|trois|quatre|cinq|six"
+    r"|sept|huit|neuf"
+    r"|dix|onze|douze|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|doce)\b"
 )
 _LASTS = re.compile(r"\b[a-z0-9]+ (?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)\b")
 _GREETINGS = frozenset(
@@ -315,7 +323,11 @@ def expected(question: str) -> ValueType | None:
     text = plain(in_english(question))
     matches = [(match.start(), kind) for kind, rule in _ASKED if (match := re.search(rule, text))]
     # "What do I do when it rains?", "Can I come when ...?": not every such word asks.
-    asking = [(at, kind) for at, kind in matches if kind not in _CLAUSES or not _ASKS_BEFORE.search(text[:at])]
+    asking = [
+        (at, kind)
+        for at, kind in matches
+        if kind not in _CLAUSES or not (_ASKS_BEFORE.search(text[:at]) or (at and _NO_QUESTION.match(text, at)))
+    ]
     # "Whom do I call when ...": the first word that asks is the question, the others belong to what is asked about.
     return min(asking, key=lambda start_and_kind: start_and_kind[0])[1] if asking else None
 

@@ -207,6 +207,8 @@ def test_a_number_of_something_is_no_time_date_or_price(question: str, words: st
         ("In the end, who won?", ValueType.PERSON),
         ("Was machen wir, wenn es regnet?", None),
         ("And where did they go?", ValueType.PLACE),
+        ("mileage when it was at the garage", None),
+        ("tell me when it leaves", ValueType.WHEN),
     ],
 )
 def test_a_clause_asks_for_nothing_of_its_own(question: str, kind: ValueType | None) -> None:
@@ -244,6 +246,10 @@ def test_a_clause_asks_for_nothing_of_its_own(question: str, kind: ValueType | N
         ("What does it cost?", "Eintritt frei"),
         ("What does it cost?", "Kaltmiete 491,- EUR"),
         ("What does the visit cost?", "Paid by your employer"),
+        ("What does a stand cost?", "Table hire 12 each"),
+        ("What is the fine, how much do I pay?", "Reduced to 35 if paid within 14 days"),
+        ("What does it cost to be late?", "Retard : 15 centimes par jour"),
+        ("How many times must I go?", "Dix séances prescrites"),
         ("How long is the notice?", "Kündigungsfrist: 9 Monate"),
         ("How long does it simmer?", "a fuego lento 49 minutos"),
         ("How long is the trial?", "Période d'essai aucune"),
