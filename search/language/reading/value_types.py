@@ -156,7 +156,7 @@ _CURRENCY = (
 _PRICE = re.compile(
     rf"(?<![a-z]){_CURRENCY} ?\d|\d ?(?:,- ?)?{_CURRENCY}(?![a-z])|\w+ {_CURRENCY}\b|\b\d+[.,]\d\d\b|\d[.,]-"
     r"|\b(?:entry|ticket|price|total|cost|costs|fee|rent|reduced to|hire|charge|penalty)\b\D{0,20}\d"
-    r"|\b\d+ (?:each|apiece|a head|per|pro|par|por|je)\b"
+    r"|\b\d+ (?:each|apiece|a head|per|pro|par|por|je)\b|\bmonths?'? rent\b|\bmonatsmieten?\b|\bmois de loyer\b"
 )
 # Nothing, or what something else pays for.
 _FREE = re.compile(

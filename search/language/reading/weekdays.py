@@ -28,6 +28,12 @@ _BETWEEN = re.compile(
     rf"\b({ANY_DAY})\b{_TO}({ANY_DAY})\b\.?|\b((?-i:{_ANY_SHORT}))\.? ?(?:{_DASH}|bis) ?((?-i:{_ANY_SHORT}))\b\.?",
     re.IGNORECASE,
 )
+# A short one alone is a day where a line begins with it and goes on with hours, or with being closed: "Mo geschlossen".
+_ALONE = re.compile(
+    rf"^(\W*)((?-i:{_ANY_SHORT}))\b\.?(?=[,:]? *(?:\d{{1,2}}[:h]\d\d|\d{{1,2}} ?{_DASH} ?\d{{1,2}} ?(?:uhr|h)\b"
+    r"|geschlossen|ruhetag|zu\b|ferm|cerrad|closed))",
+    re.IGNORECASE,
+)
 # Words as well ("sat", "the sun", French "mon"): days only with a capital, before a time or where another day is named.
 _ALSO_WORDS = "(?-i:Mon|Sat|Sun|Wed|MON|SAT|SUN|WED)"
 _SURELY = rf"(?!(?:mon|sat|sun|wed)\b)(?:{ANY_DAY})"
@@ -48,6 +54,7 @@ def spelled_out(words: str) -> str:
     """Its days in full, in English, and those between two as well: "Mon - Wed" as "Monday, Tuesday, Wednesday"."""
     plain = " ".join(unicodedata.normalize("NFKC", words).split())
     spans = _BETWEEN.sub(lambda match: ", ".join(_NAMES[day] for day in _between(match)), plain)
+    spans = _ALONE.sub(lambda match: match[1] + _NAMES[_number(match[2])], spans)
     return _ANY.sub(lambda match: _NAMES[_number(match[0])], spans) if _SURE.search(spans) else words
 
 

@@ -246,6 +246,7 @@ def test_a_clause_asks_for_nothing_of_its_own(question: str, kind: ValueType | N
         ("What does it cost?", "Eintritt frei"),
         ("What does it cost?", "Kaltmiete 491,- EUR"),
         ("What does the visit cost?", "Paid by your employer"),
+        ("How much is the deposit for the flat?", "Deposit: three months' rent"),
         ("What does a stand cost?", "Table hire 12 each"),
         ("What is the fine, how much do I pay?", "Reduced to 35 if paid within 14 days"),
         ("What does it cost to be late?", "Retard : 15 centimes par jour"),
