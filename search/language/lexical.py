@@ -60,7 +60,7 @@ _ABBREVIATIONS = _set(
 )
 # Also words or names of their own: short for something where a number or a small letter follows.
 _SHORTENED = _set(
-    "max min art abs fig vol ext ed inc co sec hrs mins p pp ref qty pos abt min mind höchst tägl wöchentl av "
+    "max min art abs fig vol ext ed inc co sec hrs mins p pp ref qty pos abt mind höchst tägl wöchentl av "
     "jan feb mar apr jun jul aug sep sept oct okt nov dec dez janv févr avr juil déc ene abr ago dic "
     "mon tue tues wed thu thur thurs fri sat sun mo di mi do sa so lun mar mer jeu ven sam dim mié jue vie sáb dom"
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import lru_cache
 
 from search.language.lexical import EMPTY, is_english, language, names, numbers, plain, tokens
 from search.language.reading.glosses import in_english
@@ -318,6 +319,7 @@ _CODE_LETTERS = 3
 _NAMED_COLOUR = 4  # words
 
 
+@lru_cache(maxsize=64)
 def expected(question: str) -> ValueType | None:
     """The kind of thing that would answer; None when any words may."""
     text = plain(in_english(question))
@@ -334,7 +336,7 @@ def expected(question: str) -> ValueType | None:
 
 def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
     """May the words hold a thing of this kind, other than what the question itself says?"""
-    return _surely(kind, words, question) or _perhaps(kind, plain(words))
+    return _surely(kind, words, question) or _perhaps(kind, words)
 
 
 def _surely(kind: ValueType | None, words: str, question: str) -> bool:
@@ -403,15 +405,13 @@ def _surely(kind: ValueType | None, words: str, question: str) -> bool:
     return True
 
 
-def _perhaps(kind: ValueType | None, text: str) -> bool:
+def _perhaps(kind: ValueType | None, words: str) -> bool:
     """May words hold a thing of a kind of which no list knows all? Nearly anything is a reason, or a colour's name."""
-    letters = len(re.findall(r"[a-z]{3,}", text))
-    match kind:
-        case ValueType.REASON:
-            return letters > 1
-        case ValueType.COLOUR:
-            return letters > 0 and len(text.split()) <= _NAMED_COLOUR
-    return False
+    if kind not in (ValueType.REASON, ValueType.COLOUR):
+        return False
+    text = plain(words)
+    named = len(re.findall(r"[a-z]{3,}", text))
+    return named > 1 if kind is ValueType.REASON else named > 0 and len(text.split()) <= _NAMED_COLOUR
 
 
 def first_value(kind: ValueType, words: Sequence[str], question: str = "") -> int:
