@@ -193,7 +193,7 @@ def make_spoken(
 
 
 def _said(form: str, words: Vocabulary, slots: dict[str, str], wanted: str) -> tuple[str, str]:
-    """The sentence, and the value in it that answers: that of the first <slot>, or of the one that is wanted."""
+    """The sentence, and what in it answers: the value of the first <slot>, or of the one wanted; all of it without."""
     values: dict[str, str] = {}
 
     def draw(match: re.Match[str]) -> str:
@@ -202,5 +202,7 @@ def _said(form: str, words: Vocabulary, slots: dict[str, str], wanted: str) -> t
 
     said = words.fill(re.sub(r"<(\w+)>", draw, form), slots)
     said = said[:1].upper() + said[1:]
+    if not values:
+        return said, said
     answer = values[wanted or next(iter(values))]
     return said, answer if answer in said else answer[:1].upper() + answer[1:]  # it begins the sentence

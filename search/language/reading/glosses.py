@@ -80,8 +80,8 @@ def _look_up(word: str, known: Mapping[str, str], german: bool) -> str:
     if word in known:
         return known[word]
     if "'" in word and "_" not in word:
-        # "l'hotel": what is left out before the apostrophe says little.
-        return known.get(word.split("'", 1)[1], "")
+        # "l'hotel", "kostet's": what stands with the apostrophe says little.
+        return known.get(word.split("'", 1)[0 if german else 1], "")
     return next(_parts(word, known), "") if german and "_" not in word else ""
 
 

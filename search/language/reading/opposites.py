@@ -10,10 +10,11 @@ import re
 
 from search.language.lexical import plain
 from search.language.reading.glosses import in_english
-from search.language.reading.value_types import expected
+from search.language.reading.value_types import ValueType, expected
 from search.language.reading.weekdays import days_asked, days_told
 
 _OPEN = (r"open(?:s|ed|ing)?|offnet|geoffnet|ouvre|abre", r"clos(?:es?|ed|ing)|shuts?|schliesst|ferme|cierra")
+_TRADED = (r"bought|buy(?:s|ing)?|gekauft", r"sold|sell(?:s|ing)?|verkauft")
 _ADULTS = (r"adults?|erwachsene\w*|adultes?|adultos?", r"child(?:ren)?|kids?|kinder?|enfants?|ninos?")
 _PAIRS: tuple[tuple[str, str], ...] = (
     (
@@ -36,7 +37,7 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     (r"born|birth\w*|geboren|ne|nacido", r"died|death|gestorben|mort|murio"),
     (r"entrance|entry|einfahrt|eingang|entree|entrada", r"exit|ausfahrt|ausgang|sortie"),
     _ADULTS,
-    (r"bought|buy(?:s|ing)?|gekauft", r"sold|sell(?:s|ing)?|verkauft"),
+    _TRADED,
     (
         r"grand(?:mother|ma)s?|grossmutter|oma|grand-mere|abuela",
         r"grand(?:father|pa)s?|grossvater|opa|grand-pere|abuelo",
@@ -53,8 +54,13 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     (r"employer|arbeitgeber\w*|employeur", r"employees?|arbeitnehmer\w*"),
     (r"deposit(?:s|ed)?|paid in|eingezahlt", r"withdr\w+|paid out|abgehoben"),
 )
-# "Closed" answers whether it is open, and not when.
-_SETTLED = frozenset({_OPEN, _ADULTS})
+# Kinds of answers that one of a pair gives as well as the other: "closed" tells whether it is open, and not when; what
+# is sold somewhere is bought there; adults look after children.
+_SETTLED = {
+    None: frozenset({_OPEN, _ADULTS}),
+    ValueType.PLACE: frozenset({_TRADED, _ADULTS}),
+    ValueType.PERSON: frozenset({_ADULTS}),
+}
 _WHICH_DAY = re.compile(r"\b(?:what|which) (?:\w+ )?(?:days?|dates?)\b|\bmoved?\b")
 _RULES = {pair: tuple(re.compile(rf"\b(?:{words})\b") for words in pair) for pair in _PAIRS}
 
@@ -62,9 +68,9 @@ _RULES = {pair: tuple(re.compile(rf"\b(?:{words})\b") for words in pair) for pai
 def tells_the_other(question: str, words: str) -> bool:
     """Does the question ask for one of two opposites, and do the words tell only the other?"""
     asked, told = plain(in_english(question)), plain(words)
-    whether = expected(question) is None
+    settled = _SETTLED.get(expected(question), frozenset())
     for pair, (rule, opposite) in _RULES.items():
-        if whether and pair in _SETTLED:
+        if pair in settled:
             continue
         for wanted, other in ((rule, opposite), (opposite, rule)):
             if wanted.search(asked) and not other.search(asked) and other.search(told) and not wanted.search(told):

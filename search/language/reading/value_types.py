@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from search.language.lexical import EMPTY, is_english, language, names, numbers, plain, tokens
 from search.language.reading.glosses import in_english
-from search.language.reading.weekdays import ANY_DAY
+from search.language.reading.weekdays import ANY_DAY, ANY_SHORT, SHORT_LOWER
 
 
 class ValueType(StrEnum):
@@ -40,10 +40,15 @@ _PAY = r"costs?|price|pa(?:y|ys|id)|spen[dt]|owe|charges?|fee|fare|expensive|ren
 # What begins first in the question decides; of two that begin together the earlier here. In English, lower case.
 _ASKED: tuple[tuple[ValueType, str], ...] = (
     (ValueType.REASON, r"\bwhy\b|\bwhat (?:is|was) the reason\b"),
-    (ValueType.EMAIL, r"\be-?mail\b"),
+    (
+        ValueType.EMAIL,
+        r"(?<!an )(?<!by )(?<!via )(?<!per )(?<!that )(?<!this )\be-?mail\b(?! (?:from|about|with|says?|saying)\b)"
+        r"|\be-?mail address\b",
+    ),
     (
         ValueType.PHONE,
-        r"\b(?:tele)?phone number\b|\bwhat number (?:do|should|must|can) (?:i|we|you) (?:call|ring)\b",
+        r"\b(?:tele)?phone number\b|\b(?:what|which) is the phone of\b"
+        r"|\bwhat number (?:do|should|must|can) (?:i|we|you) (?:call|ring)\b",
     ),
     (
         ValueType.CODE,
@@ -52,10 +57,12 @@ _ASKED: tuple[tuple[ValueType, str], ...] = (
         r"|\b(?:what|which) (?:is|was) the number of (?:the|my|our)\b"
         r"|\b(?:what|which) code\b|\b(?:licen[cs]e|number) plate\b",
     ),
+    (ValueType.DURATION, r"\bhow much time\b"),
     (
         ValueType.PRICE,
-        rf"\bhow much\b.*\b(?:{_PAY})\b|\b(?:what|was)\b.* costs?\b|\bwhat costs?\b"
-        r"|\bwhat (?:did|do|does|must|should) (?:i|we|you) pay\b|\b(?:what|which) (?:is|was) the price\b",
+        rf"^price\b|\bhow much\b.*\b(?:{_PAY})\b|\b(?:what|was)\b.* costs?\b|\bwhat costs?\b"
+        r"|\bwhat (?:(?:did|do|does|must|should) (?:i|we|you) pay|pay (?:i|we|you))\b"
+        r"|\b(?:what|which) (?:is|was) the price\b",
     ),
     (
         ValueType.TIME,
@@ -87,10 +94,11 @@ _ASKS_BEFORE = re.compile(
 )
 # "mileage when it was at the garage"; in "do you know when it leaves" something else asks.
 _NO_QUESTION = re.compile(
-    r"(?<!know )(?<!me )(?<!sure )(?<!out )(?<!remember )(?<!see )when (?:it|i|we|he|she|they|you) \w+"
+    r"(?<!know )(?<!me )(?<!sure )(?<!out )(?<!remember )(?<!see )when (?:(?:it|i|we|he|she|they|you) \w+|\w+ing\b)"
 )
 _MONTH = (
-    r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    r"janner|mrz|okt|dez|janv|fevr?|avr|juil|ene|abr|ago|dic|jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may"
+    r"|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
     r"|nov(?:ember)?|dec(?:ember)?"
     r"|januar|februar|marz|mai|juni|juli|oktober|dezember|janvier|fevrier|mars|avril|juin|juillet|aout|septembre"
     r"|octobre"
@@ -108,14 +116,16 @@ _OF_DAY = re.compile(
 _TIME = re.compile(
     r"\b\d{1,2}(?::|h)\d{2}\b|\b\d{1,2}\.\d{2} ?(?:h|uhr|am|pm)\b|\b\d{1,2} ?(?:am|pm|a\.m|p\.m|h|uhr|heures)\b"
     r"|o'? ?clock|\bhalf past\b|\bquarter (?:past|to)\b"
-    rf"|\bnoon\b|\bmidnight\b|\b(?:at|until|till|from|by|before|after|um|ab|bis|a) {_NUMBER}\b"
+    rf"|\bnoon\b|\bmidnight\b|\b(?:at|until|till|from|by|before|bef\.?|after|aft\.?|um|ab|bis|a) {_NUMBER}\b"
+    r"|\b(?:[01]\d|2[0-3])[0-5]\d ?[–-] ?(?:[01]\d|2[0-3])[0-5]\d\b"
     r"|\bum (?:eins?|zwei|drei|vier|funf|sechs|sieben|acht|neun|zehn|elf|zwolf)\b"
     r"|\ba las? (?:una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce)\b"
     rf"|\b{_NUMBER} in the (?:morning|afternoon|evening)\b|\b{_NUMBER}[ -](?:fifteen|thirty|forty-five)\b"
 )
 _DATE = re.compile(
     rf"\b(?:{_MONTH})\b|\b(?:{ANY_DAY})\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b(?:1[0-9]|20)\d\d\b"
-    rf"|\b\d{{4}}-\d\d-\d\d\b"
+    rf"|\b\d{{4}}-\d\d-\d\d\b|\b\d{{1,2}}\.\d{{1,2}}\.(?!\d)|(?<![\d/])(?:\d\d/\d\d?|\d/\d\d)(?![\d/])"
+    rf"|\b(?:le|el|du|del|entre (?:el|los dias)|am|vom|zum) \d{{1,2}}\b\.?(?! ?[%,.:h€$£\d])|ubermorgen"
     r"|\b(?:to|yester)?(?:day|morrow|night)\b|\b\d+(?:st|nd|rd|th)\b|\bcentury\b"
     rf"|\b(?:first|second|third|\w+th) (?:of (?:the )?)?(?:{_MONTH}|month)\b"
     r"|\b(?:\w+teenth|\w+tieth|the \w+th)\b|\b\w+-(?:first|second|third)\b"
@@ -125,13 +135,21 @@ _DATED = re.compile(
     rf"\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b\d{{4}}-\d\d-\d\d\b|\b(?:{_MONTH}) \d{{1,2}}\b(?:,? \d{{4}}\b)?"
     rf"|\b\d{{1,2}}\.? (?:{_MONTH})\b(?: \d{{4}}\b)?"
 )
+# Short names of days in other languages: beside a number, another day or a stop, behind "every", or before a noun.
+_SHORT_DAY = re.compile(
+    rf"(?<![\w'])(?:{ANY_SHORT})(?:(?=[,/&+]| ?\d| ?[-–]| (?:y|et|u\.|und) |$)|\.(?! ?\d+[.,]\d\d))"
+    rf"|(?<![\w'])(?:{SHORT_LOWER})\.(?! ?\d+[.,]\d\d)"
+    rf"|(?<!\w)(?:jeden|am|bis|cada|tous les|les|los|el|le) (?:{ANY_SHORT})\b"
+    r"|^(?:Mo|Di|Mi|Fr|Sa) (?=[A-ZÄÖÜ])|\b(?:L|X) y [LMXJVSD]\b"
+)
 _WHEN = re.compile(
     r"\b(?:after|before|during|while|when|until|till|since|as soon as|once|every|daily|weekly|spring|summer|autumn"
     r"|winter|morning|evening|afternoon|hours?|days?|weeks?|fortnight|months?|years?|within|holidays?|breakfast"
     r"|lunch|dinner|meals?"
     r"|bedtime|open|closed|always|soon|later|now|in season|(?:not|never) (?:before|until|on|in|after|during)|end of"
     r"|begins|starts"
-    r"|weekends?|nights?|midday|dawn|dusk|easter|whitsun|christmas|new year|minutes?|mins?"
+    r"|weekends?|nights?|wks?|a\.m|p\.m|overdue|lifetime|seconds?|season|if|unless|as long as|in \d{3}|midday|dawn"
+    r"|dusk|easter|whitsun|christmas|new year|minutes?|mins?"
     r"|nach|vor|seit|innert|innerhalb|tagen?|taglich|nachts?|abends?|morgens?|mittags?|nachmittags?|sofort|immer"
     r"|stunden?|wochen?"
     r"|monate?n?|jahre?n?|minuten?|nachste\w*|heute|gestern|ostern|pfingsten|weihnachten|fruhling|herbst|fruhstuck"
@@ -140,23 +158,27 @@ _WHEN = re.compile(
     r"|(?:en|l') ?ete|automne|hiver|noel|paques|pendant|despues|antes|tous les|dias?|noches?|tardes?|mananas?"
     r"|siempre|horas?"
     r"|semanas?|(?:un|\d) ?mes|meses|anos?|hoy|ayer|primavera|verano|otono|invierno|navidad|pascua|cuando|durante"
-    r"|cada|minutos?)\b"
+    r"|cada|minutos?|wenn|falls|solange|sobald|zuletzt|rund um die uhr|quand|des que|au (?:debut|terme)"
+    r"|al (?:inicio|final)"
+    r"|saison)\b|\d ?(?:d|j|sem)\b"
 )
 # How often and how long: as good as a number.
 _OFTEN = re.compile(
     r"\b(?:every|daily|weekly|monthly|yearly|hours?|days?|weeks?|months?|years?|until|till|since|half)\b"
 )
 # As timetables in German and Spanish write times, where prices have been taken away.
-_POINTED = re.compile(r"(?<![\d.,])(?:[01]?\d|2[0-3])\.[0-5]\d(?![.,]?\d)")
+_POINTED = re.compile(r"(?<![\d.,])(?:[01]?\d|2[0-3])\.[0-5]\d(?![.,]?\d)(?! ?(?:[mc]?m2?|km|k?g|l|%|°))")
 # "7-10", but not "4-6 people" nor "12-15 kg".
 _HOURS = re.compile(r"(?<![\d.,/:–-])(?:[01]?\d|2[0-4]) ?[–-] ?(?:[01]?\d|2[0-4])(?! ?[\d.,/:–%-]| ?\w)")
 _CURRENCY = (
     r"(?:chf|eur|usd|gbp|sek|nok|dkk|jpy|fr\.?|francs?|franken|euros?|dollars?|pounds?|cent(?:ime|imo)?s?|pence"
-    r"|rappen|francos?|dolares|livres|libras|kronen|kroner|[€$£¥])"
+    r"|rappen|ct\.?|francos?|dolares|livres|libras|kronen|kroner|[€$£¥])"
 )
 _PRICE = re.compile(
-    rf"(?<![a-z]){_CURRENCY} ?\d|\d ?(?:,- ?)?{_CURRENCY}(?![a-z])|\w+ {_CURRENCY}\b|\b\d+[.,]\d\d\b|\d[.,]-"
+    rf"(?<![a-z]){_CURRENCY} ?\d|\d ?(?:,- ?)?{_CURRENCY}(?![a-z])|\w+\.? {_CURRENCY}(?![a-z])|\b\d+[.,]\d\d\b"
+    rf"|\b\d[.,]\d{{3}}\b(?! ?(?:[a-z]|%|°))|\d[.,]-"
     r"|\b(?:entry|ticket|price|total|cost|costs|fee|rent|reduced to|hire|charge|penalty)\b\D{0,20}\d"
+    r"|\b\d+ a (?:day|night|week|month|year|person|piece)\b|(?<!\w)\+ ?\d{1,3}\b(?! ?\d)"
     r"|\b\d+ (?:each|apiece|a head|per|pro|par|por|je)\b|\bmonths?'? rent\b|\bmonatsmieten?\b|\bmois de loyer\b"
 )
 # Nothing, or what something else pays for.
@@ -164,15 +186,18 @@ _FREE = re.compile(
     r"(?<!feel )(?<!sugar )(?<!gluten )(?<!lactose )(?<!fat )(?<!smoke )(?<!alcohol )(?<!-)\bfree\b(?! (?:to|from"
     r"|time|rooms?|seats?))"
     r"|\b(?:gratis|gratuit\w*|kostenlos|kostenfrei|umsonst|included|inclus\w*|incluid[oa]s?|inbegriffen|inklusive"
+    r"|incl|inkl|compris\w*|sin coste|freie spende|entfallt|waived|for nothing"
     r"|no charge|offerts?"
     r"|on the house|paid by (?!bank|card|cash|cheque|transfer)|prices? on request|preise? auf anfrage"
     r"|prix sur demande)\b"
-    r"|\b(?:eintritt frei|entree libre|entrada libre)\b|\b\d+ (?:tokens?|chips?|jetons?)\b|(?:nothing|nichts|rien"
+    r"|\b(?:eintritt frei|entree libre|entrada libre)\b|\b\d+ (?:tokens?|chips?|jetons?)\b"
+    r"|\b(?:nothing|none|nil|nichts|rien"
     r"|nada)\W*$"
 )
 # A share may be told where one is asked for.
 _SHARE = re.compile(
-    r"\bby how much\b|\bhow much (?:commission|interest|discount|premium|tips?|tax|vat|of)\b|\b(?:commission"
+    r"\bby how much\b|\bhow much (?:less|cheaper|off)\b|\bon top\b"
+    r"|\bhow much (?:commission|interest|discount|premium|tips?|tax|vat|of)\b|\b(?:commission"
     r"|discount|interest rate)\b"
 )
 # "How much sugar", but neither "how much is" nor "how much tax": words after "how much" that name nothing measured.
@@ -186,7 +211,8 @@ _MONEY = frozenset(
 )
 # Words after "how much" that name no thing: "how much went on furniture", "how much cheaper", "how much because ...".
 _NO_THING = re.compile(
-    r"(?:goes|go|went|gone|comes?|came|takes?|took|gives?|gave|wants?|asks?|left|remains?|lands?|landed|reaches"
+    r"(?:monthly|weekly|daily|yearly|oneself|with|pay|towards|for|off|makes?|made|doesn|didn|isn|wasn|don|was|is|goes"
+    r"|go|went|gone|comes?|came|takes?|took|gives?|gave|wants?|asks?|left|remains?|lands?|landed|reaches"
     r"|puts?|won|wins?"
     r"|happens|receives?|gets?|got|stays?|stayed|pays?|paid|costs?|earns?|earned|changed|does|did|should|must|may"
     r"|will|would"
@@ -203,22 +229,25 @@ _DURATION = re.compile(
     r"|unbefristet"
     r"|solange|heures?|jours?|nuits?|semaines?|mois|ans?|annees?|illimite\w*|segundos?|minutos?|horas?|dias?|noches?"
     r"|semanas?|(?:un|\d) ?mes|meses|anos?|ilimitad[oa]s?)\b"
-    r"|\d ?(?:h|s|min|mn|d|j)\b(?!')|\b\d+:\d\d:\d\d\b|\b\d{1,2} ?h ?\d\d\b|\b(?:none|keine|aucune?|ninguna?)\W*$"
+    r"|\d ?(?:h|s|min|mn|d|j|sem)\b(?!')|\d['′](?![\d\w])|\bwerktagen?\b|\b[3-9]\d:\d\d\b|\b\d+:\d\d:\d\d\b"
+    r"|\b\d{1,2} ?h ?\d\d\b|\b(?:none|keine|aucune?|ninguna?)\W*$"
 )
 # A path, a rope or a table is as long as so many metres.
 _LENGTH = re.compile(
     r"\d ?(?:km|cm|mm|m|ft|feet|foot|miles?|yards?|inch(?:es)?|(?:kilo|centi|milli)?met(?:er|re|ro)s?|words|pages"
-    r"|lines)\b"
+    r"|lines|characters|letters|signs|digits|zeichen|stellen)\b"
 )
 _IS_LONG = re.compile(r"\bhow long (?:is|are|was|were)\b|\bhow long (?:must|should|may|can|does|did|will) .*\bbe\W*$")
 # Nothing is as heavy or as wide as two hours.
 _MEASURES = re.compile(r"\bhow (?:tall|heavy|deep|big|large|wide|humid)\b")
 _SOME = re.compile(
-    r"\b(?:a|an|one|no|none|both|twice|once|half|double|nothing|unlimited|eine?|keine?|halb\w*|unbegrenzt|une?|aucune?"
+    r"\b(?:a|an|one|no|none|both|twice|once|half|double|nothing|unlimited|full|empty|voll|leer|vides?|pleins?"
+    r"|llen[oa]|eine?|keine?|halb\w*|unbegrenzt|une?|aucune?"
     r"|demi|una?|ningun\w*|zwei|drei|vier|funf|sechs|sieben|acht|neun|zehn|elf|zwolf|deux|trois|quatre|cinq|six"
     r"|sept|huit|neuf"
     r"|dix|onze|douze|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|doce)\b"
 )
+_TIMES = re.compile(r"\bx ?\d|\d ?x\b")
 _LASTS = re.compile(r"\b[a-z0-9]+ (?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)\b")
 _GREETINGS = frozenset(
     ("sure", "ok", "okay", "yes", "hi", "hello", "thanks", "dear", "great", "ja", "nein", "oui", "si")
@@ -249,8 +278,9 @@ _NO_PHONE = re.compile(
     r"|part|tax|vat|licen[cs]e|registration|room|row|seat)(?: (?:no|nr|number|id|code))?\b[.:# ]*\d[\d /.-]*"
     r"|\b[a-z]{2}\d{2}(?: ?\w{4}){2,}|\b(?:[a-z]+\d|\d+[a-z])\w*"
 )
+_DIALS = re.compile(r"\b(?:tel|dial|call|ring|phone|wahlen|joindre|llame|llamar)\b[.:]* ?\d{2}")
 _EMERGENCY = re.compile(r"(?<![\d.,])(?:11[0-9]|14[0-9]|911|999|000|061|080)(?![.,]?\d)")
-_REACHED = re.compile(r"\b(?:call|ring|phone|reach|contact|help|ask)\b")
+_REACHED = re.compile(r"\b(?:call|ring|phone|reach|contact|helps?|ask)\b")
 _MAIL = re.compile(r"\S@\S")
 _SPELT_OUT = re.compile(r"\bat(?: [\w-]+){1,3} dot \w+\b")
 _JOURNEY = re.compile(
@@ -273,7 +303,9 @@ _COLOUR = re.compile(
     r"|amarillo|blanco|negro)\b"
 )
 _PERSON = re.compile(
-    r"\b(?:(?:wo)?m[ae]n|people|mother|father|sister|brother|aunt|uncle|cousin|friend|neighbou?r|child(?:ren)?|boy"
+    r"\b(?:(?:wo)?m[ae]n|mums?|moms?|dads?|guard|monk|maid|rival|apprentice|pensioner|canton|hairdresser|makers?"
+    r"|inquilin[oa]|inq|somebody|someone|whoever|the one|people|mother|father|sister|brother|aunt|uncle|cousin|friend"
+    r"|neighbou?r|child(?:ren)?|boy"
     r"|girl|teacher"
     r"|doctor|driver|singer|writer|author|painter|builder|worker|farmer|printer|player|baker|king|queen|president"
     r"|captain"
@@ -291,7 +323,8 @@ _PERSON = re.compile(
 _PLACE = re.compile(
     r"\b(?:in|on|at|under|behind|near|next|by|opposite|from|with|above|below|inside|outside|between|beside|left"
     r"|right|upstairs"
-    r"|downstairs|home|here|there|to|of|auf|an|bei|unter|hinter|neben|aus|dans|sur|sous|chez|en|sobre|bajo|detras)\b"
+    r"|downstairs|home|here|there|to|of|top|bottom|corner|floor|shelf|drawer|cupboard|kiosk|wing|fl|rm|auf|an|bei"
+    r"|unter|hinter|neben|aus|dans|sur|sous|chez|en|sobre|bajo|detras)\b"
 )
 # "Under 12": who that is.
 _OF_AGE = re.compile(
@@ -331,7 +364,10 @@ def expected(question: str) -> ValueType | None:
         if kind not in _CLAUSES or not (_ASKS_BEFORE.search(text[:at]) or (at and _NO_QUESTION.match(text, at)))
     ]
     # "Whom do I call when ...": the first word that asks is the question, the others belong to what is asked about.
-    return min(asking, key=lambda start_and_kind: start_and_kind[0])[1] if asking else None
+    kind = min(asking, key=lambda start_and_kind: start_and_kind[0])[1] if asking else None
+    if kind is ValueType.PRICE and counted(question):
+        return ValueType.NUMBER  # "how many kilometres for that price"
+    return kind
 
 
 def holds(kind: ValueType | None, words: str, question: str = "") -> bool:
@@ -347,14 +383,16 @@ def _surely(kind: ValueType | None, words: str, question: str) -> bool:
                 return True
             return "%" in text and bool(_SHARE.search(plain(in_english(question))))
         case ValueType.TIME:
-            return bool(_TIME.search(text) or _HOURS.search(text) or _OF_DAY.search(text))
+            if any(rule.search(text) for rule in (_TIME, _HOURS, _OF_DAY)):
+                return True
+            return bool(_POINTED.search(_PRICED.sub(" ", text)))
         case ValueType.DATE:
-            return bool(_DATE.search(text))
+            return bool(_DATE.search(text) or _SHORT_DAY.search(words))
         case ValueType.WHEN:
             # A train leaves at a time: what only gives the ticket its date does not say it.
             if _DAY_ALONE.search(text) and _JOURNEY.search(plain(in_english(question))):
                 return bool(_TIME.search(text))
-            if any(rule.search(text) for rule in (_TIME, _DATE, _WHEN, _HOURS)):
+            if any(rule.search(text) for rule in (_TIME, _DATE, _WHEN, _HOURS)) or _SHORT_DAY.search(words):
                 return True
             return bool(_POINTED.search(_PRICED.sub(" ", text)))
         case ValueType.DURATION:
@@ -376,8 +414,12 @@ def _surely(kind: ValueType | None, words: str, question: str) -> bool:
         case ValueType.COUNT:
             if counted(question):  # Members are not counted in days of the month.
                 text = _DATED.sub(" ", text)
-            text = _AMOUNT.sub(" ", _PRICED.sub(" ", text))
-            return _counts(_LASTS.sub(" ", text) if _MEASURES.search(plain(in_english(question))) else text, question)
+            if _TIMES.search(text):
+                return True
+            text = _PRICED.sub(" ", text)
+            if _MEASURES.search(plain(in_english(question))):  # "Height 1.90"
+                return _counts(_LASTS.sub(" ", text), question)
+            return _counts(_AMOUNT.sub(" ", text), question)
         case ValueType.NUMBER:
             # Sugar is not measured in francs.
             return _counts(_AMOUNT.sub(" ", _PRICED.sub(" ", text)) if counted(question) else text, question)
@@ -396,7 +438,7 @@ def _surely(kind: ValueType | None, words: str, question: str) -> bool:
         case ValueType.COLOUR:
             return bool(_COLOUR.search(text))
         case ValueType.PHONE:
-            return _rings(text)
+            return _rings(text) or bool(_DIALS.search(text))
         case ValueType.EMAIL:
             return "@" in words or bool(_SPELT_OUT.search(text))
     if _NUMBERED.search(plain(in_english(question))):
@@ -456,10 +498,10 @@ def _number_before(words: Sequence[str], start: int) -> int:
 
 def counted(question: str) -> frozenset[str]:
     """What "how many" or "how much" asks about, in English, unless it is money, time or people: one word, or none."""
-    match = re.search(r"\bhow (?:many|much) ([a-z]{3,})\b", plain(in_english(question)))
+    match = re.search(r"\bhow (?:many|much) ([a-z]{3,})\b(?: ([a-z]+))?", plain(in_english(question)))
     if not match or (not is_english(question) and _maybe_verb(match[1], question)):
         return frozenset()
-    if "how much" in match[0] and _NO_THING.fullmatch(match[1]):
+    if "how much" in match[0] and (_NO_THING.fullmatch(match[1]) or match[2] in _MONEY):
         return frozenset()
     return frozenset((match[1],)) - EMPTY - _MONEY - _NOT_NAMED
 

@@ -21,16 +21,17 @@ _DAYS = (
 ANY_DAY = "|".join(_DAYS)
 # Of other languages, and words as well: days only with a capital where another one follows, "Mo - Fr".
 _SHORT = ("Mo|Lun", "Di|Mar", "Mi|Mer|Mi[eé]", "Do|Jeu|Jue", "Fr|Ven|Vie", "Sa|Sam|S[aá]b", "So|Dim|Dom")
-_ANY_SHORT = "|".join(_SHORT)
+ANY_SHORT = "|".join(_SHORT)
+SHORT_LOWER = "lun|mar|mer|mie|mié|jeu|jue|ven|vie|sam|sab|sáb|dim|dom"  # days only with a stop behind them
 _DASH = "[-–—‐‑]"
 _TO = rf"\.?,? *(?:{_DASH}|(?:to|thru|till|until|through|bis|a|à|al|au|hasta)\b) *"
 _BETWEEN = re.compile(
-    rf"\b({ANY_DAY})\b{_TO}({ANY_DAY})\b\.?|\b((?-i:{_ANY_SHORT}))\.? ?(?:{_DASH}|bis) ?((?-i:{_ANY_SHORT}))\b\.?",
+    rf"\b({ANY_DAY})\b{_TO}({ANY_DAY})\b\.?|\b((?-i:{ANY_SHORT}))\.? ?(?:{_DASH}|bis) ?((?-i:{ANY_SHORT}))\b\.?",
     re.IGNORECASE,
 )
 # A short one alone is a day where a line begins with it and goes on with hours, or with being closed: "Mo geschlossen".
 _ALONE = re.compile(
-    rf"^(\W*)((?-i:{_ANY_SHORT}))\b\.?(?=[,:]? *(?:\d{{1,2}}[:h]\d\d|\d{{1,2}} ?{_DASH} ?\d{{1,2}} ?(?:uhr|h)\b"
+    rf"^(\W*)((?-i:{ANY_SHORT}))\b\.?(?=[,:]? *(?:\d{{1,2}}[:h]\d\d|\d{{1,2}} ?{_DASH} ?\d{{1,2}} ?(?:uhr|h)\b"
     r"|geschlossen|ruhetag|zu\b|ferm|cerrad|closed))",
     re.IGNORECASE,
 )

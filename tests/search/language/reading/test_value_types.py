@@ -36,6 +36,15 @@ from search.language.reading.value_types import ValueType, expected, first_value
         ("Où est la voiture ?", ValueType.PLACE),
         ("¿Quién ganó la final?", ValueType.PERSON),
         ("¿Por qué llegó tarde?", ValueType.REASON),
+        ("How much time do I have to pay the fine?", ValueType.DURATION),
+        ("Wie viel Zeit habe ich zum Zahlen der Strafe?", ValueType.DURATION),
+        ("Combien de kilomètres puis-je faire pour ce prix ?", ValueType.NUMBER),
+        ("Was zahl ich monatlich fürs Telefon?", ValueType.PRICE),
+        ("price of the concert when booking early", ValueType.PRICE),
+        ("I got an e-mail from the bank, is it real?", None),
+        ("What is the e-mail address of the bank?", ValueType.EMAIL),
+        ("Le nom de mon abonnement de téléphone ?", None),
+        ("¿Cuál es el teléfono del fontanero?", ValueType.PHONE),
     ],
 )
 def test_a_question_asks_for_a_kind_of_thing(question: str, kind: ValueType | None) -> None:
@@ -287,6 +296,19 @@ def test_values_as_people_write_them(question: str, words: str) -> None:
         ("What is the email?", "look at the red dot"),
         ("How long is the course?", "Good morning"),
         ("When does the concert begin?", "Do not smoke"),
+        ("When is it due?", "Fr. 12.50"),
+        ("When does the concert begin?", "Do Anna and Peter come along"),
+        ("When does the concert begin?", "So we bought it"),
+        ("When does the concert begin?", "le 30 % de remise"),
+        ("When does the concert begin?", "Mer noire"),
+        ("When does the concert begin?", "Version 1.2.3"),
+        ("When does the concert begin?", "Ratio 3/4"),
+        ("What time do we eat?", "Room 16.30 m2"),
+        ("What time do we eat?", "CHF 16.30"),
+        ("What does lunch cost?", "1.812 kg"),
+        ("What does lunch cost?", "+41 44 123 45 67"),
+        ("What does lunch cost?", "None of us"),
+        ("What is Anna's phone number?", "Call me"),
         ("When does the concert begin?", "Never mind"),
         ("When does the concert begin?", "Des pommes et des poires"),
         ("When does the concert begin?", "La facture a été payée"),
@@ -329,3 +351,41 @@ def test_the_first_value_of_a_line_without_end_is_looked_for_in_its_first_words(
     words = ["so", "then", "the", "band"] * 500
     assert first_value(ValueType.PRICE, [*words, "CHF", "20"]) == 0
     assert first_value(ValueType.PRICE, ["it", "costs", "CHF", "20", *words]) == 2
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("When must I cancel?", "Kündigung bis 31.12."),
+        ("When is the kindergarten closed?", "zu 24.12.–6.1."),
+        ("On which day do they fetch the compost?", "Biotonne jeden Fr"),
+        ("On which day is there fish?", "Fr Zanderfilet"),
+        ("When is the judo?", "Judo L y V 17:15"),
+        ("On which day are they closed?", "Fermé dim. et lun. soir."),
+        ("When are they on holiday?", "Vacaciones del 10 al 24."),
+        ("On which day do I get my money?", "Versement le 5 de chaque mois"),
+        ("When did they catch me?", "Le 04/07"),
+        ("When should I stop taking it?", "If you get a rash"),
+        ("How long is the break?", "10.45 Break 25'"),
+        ("How long does it take?", "Dauer 5–7 Werktage"),
+        ("How long may I keep the books?", "4 sem., renouv. 1 fois"),
+        ("How long must the password be?", "at least 17 characters"),
+        ("What time do they close?", "Closes 16.30"),
+        ("What time does the flight leave?", "SY 536 Leipzig-Krakow 1340-1610"),
+        ("What does a litre of petrol cost?", "Unleaded 95 1.812"),
+        ("What does the smallest car cost?", "VW up! 21 a day"),
+        ("What does the cloakroom cost?", "incl. in ticket"),
+        ("How much do I owe the library?", "Fines nil"),
+        ("Was zahl ich fürs Zelt?", "Eintritt freie Spende"),
+        ("Wie viel kostet's beim Friseur?", "Bart stutzen 8,50 €"),
+        ("How much did the material come to?", "Ersatzteile € 791,40"),
+        ("How much less do I pay?", "5% off with the badge"),
+        ("How many chairs did we order?", "Spindle-back x8 £99.50"),
+        ("How tall may a vehicle be?", "Height 1.90"),
+        ("Who gave the money for the research?", "It was paid for by a mattress maker."),
+        ("Where is the kiosk?", "Kiosk Central gd fl. W"),
+        ("I have a fever, what number do I call?", "For a doctor dial 44"),
+    ],
+)
+def test_terse_and_foreign_lines_hold_values_too(question: str, words: str) -> None:
+    assert holds(expected(question), words, question)
