@@ -46,6 +46,12 @@ _TENS = {
 }
 _SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
 _ENDINGS = ("ations", "ation", "ingly", "ings", "edly", "ing", "ied", "ies", "ers", "est", "ely", "ed", "es", "er")
+_A_CLAUSE = 3  # words
+_ASKS = re.compile(
+    r"(?:who|whom|whose|what|which|where|when|why|how|if|do|does|did|is|are|was|were|will|would|can|could|shall|should"
+    r"|may|must|have|has|wer|wen|was|wo|wann|warum|wie|wenn|qui|que|quand|comment|si|est-ce|quien|cuando|como|donde)\b",
+    re.IGNORECASE,
+)
 _ORDERS = re.compile(
     r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:above|previous|prior|instructions?|rules|sources?|everything)\b"
     r"|\b(?:system prompt|you are now|as an ai|new instructions?)\b"
@@ -248,6 +254,13 @@ def _german_nouns(words: Sequence[str]) -> frozenset[int]:
 def is_question(text: str) -> bool:
     """Does it ask instead of telling?"""
     return text.rstrip(" \"'”’»)").endswith(("?", "？"))
+
+
+def told_before_asking(text: str) -> str:
+    """What a text tells before it ends with a question ("Viewing Thursday, at 8, ok?"); "" where it only asks."""
+    clauses = re.split(r"(?<=[.!;,:–-])\s+", text)[:-1]
+    told = [clause for clause in clauses if not (is_question(clause.rstrip(",;:–-")) or _ASKS.match(clause))]
+    return " ".join(told) if any(len(clause.split()) >= _A_CLAUSE for clause in told) else ""
 
 
 def gives_orders(text: str) -> bool:

@@ -21,7 +21,17 @@ from search.arrays import Float32Array, Float64Array
 from search.errors import LanguageModelError
 from search.language.citations import EmbedTexts
 from search.language.evidence import Span
-from search.language.lexical import content, is_english, is_question, names, numbers, overlap, stem, tokens
+from search.language.lexical import (
+    content,
+    is_english,
+    is_question,
+    names,
+    numbers,
+    overlap,
+    stem,
+    tokens,
+    told_before_asking,
+)
 from search.language.reading.glosses import in_english
 from search.language.reading.opposites import tells_the_other
 from search.language.reading.reader import as_read
@@ -220,7 +230,9 @@ def may_answer(question: str, span: Span, expects: ValueType | None) -> bool:
     """Does it hold the kind of thing that is asked for, tell not just its opposite, and not ask itself?"""
     words = span.reading or span.words
     if expects is not None and is_question(span.words):
-        return False
+        words = told_before_asking(words)
+        if not words:
+            return False
     return holds(expects, words, question) and not tells_the_other(question, words)
 
 

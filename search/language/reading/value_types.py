@@ -94,7 +94,11 @@ _ASKS_BEFORE = re.compile(
 )
 # "mileage when it was at the garage"; in "do you know when it leaves" something else asks.
 _NO_QUESTION = re.compile(
-    r"(?<!know )(?<!me )(?<!sure )(?<!out )(?<!remember )(?<!see )when (?:(?:it|i|we|he|she|they|you) \w+|\w+ing\b)"
+    r"(?<!know )(?<!me )(?<!sure )(?<!out )(?<!remember )(?<!see )when (?:it|i|we|he|she|they|you) \w+"
+    # "Number to call when nobody is at home": no verb that asks follows.
+    r"|(?<!know )(?<!me )(?<!sure )(?<!out )(?<!remember )(?<!see )(?<!since )(?<!until )(?<!till )(?<!from )(?<!by )"
+    r"(?<!and )(?<!or )when (?!(?:do|does|did|is|are|was|were|will|would|can|could|must|should|may|have|has|had|to)\b)"
+    r"\w+(?:ing\b| \w+)"
 )
 _MONTH = (
     r"janner|mrz|okt|dez|janv|fevr?|avr|juil|ene|abr|ago|dic|jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may"
@@ -148,7 +152,8 @@ _WHEN = re.compile(
     r"|lunch|dinner|meals?"
     r"|bedtime|open|closed|always|soon|later|now|in season|(?:not|never) (?:before|until|on|in|after|during)|end of"
     r"|begins|starts"
-    r"|weekends?|nights?|wks?|a\.m|p\.m|overdue|lifetime|seconds?|season|if|unless|as long as|in \d{3}|midday|dawn"
+    r"|weekends?|nights?|wks?|a\.m|p\.m|overdue|lifetime|seconds?|season|if|unless|as long as|in \d{3}|above|below"
+    r"|due|not with|in case of|midday|dawn"
     r"|dusk|easter|whitsun|christmas|new year|minutes?|mins?"
     r"|nach|vor|seit|innert|innerhalb|tagen?|taglich|nachts?|abends?|morgens?|mittags?|nachmittags?|sofort|immer"
     r"|stunden?|wochen?"
@@ -186,7 +191,7 @@ _FREE = re.compile(
     r"(?<!feel )(?<!sugar )(?<!gluten )(?<!lactose )(?<!fat )(?<!smoke )(?<!alcohol )(?<!-)\bfree\b(?! (?:to|from"
     r"|time|rooms?|seats?))"
     r"|\b(?:gratis|gratuit\w*|kostenlos|kostenfrei|umsonst|included|inclus\w*|incluid[oa]s?|inbegriffen|inklusive"
-    r"|incl|inkl|compris\w*|sin coste|freie spende|entfallt|waived|for nothing"
+    r"|incl|inkl|compris\w*|sin coste|freie spende|entfallt|waived|donations?|borne by|spende|for nothing"
     r"|no charge|offerts?"
     r"|on the house|paid by (?!bank|card|cash|cheque|transfer)|prices? on request|preise? auf anfrage"
     r"|prix sur demande)\b"
@@ -196,7 +201,7 @@ _FREE = re.compile(
 )
 # A share may be told where one is asked for.
 _SHARE = re.compile(
-    r"\bby how much\b|\bhow much (?:less|cheaper|off)\b|\bon top\b"
+    r"\bby how much\b|\bhow much (?:less|more|cheaper|off)\b|\bon top\b"
     r"|\bhow much (?:commission|interest|discount|premium|tips?|tax|vat|of)\b|\b(?:commission"
     r"|discount|interest rate)\b"
 )
@@ -211,7 +216,8 @@ _MONEY = frozenset(
 )
 # Words after "how much" that name no thing: "how much went on furniture", "how much cheaper", "how much because ...".
 _NO_THING = re.compile(
-    r"(?:monthly|weekly|daily|yearly|oneself|with|pay|towards|for|off|makes?|made|doesn|didn|isn|wasn|don|was|is|goes"
+    r"(?:arrived|arrives|enters?|entered|carry|bear|wear|brought|brings?|monthly|weekly|daily|yearly|oneself|with|pay"
+    r"|towards|for|off|makes?|made|doesn|didn|isn|wasn|don|was|is|goes"
     r"|go|went|gone|comes?|came|takes?|took|gives?|gave|wants?|asks?|left|remains?|lands?|landed|reaches"
     r"|puts?|won|wins?"
     r"|happens|receives?|gets?|got|stays?|stayed|pays?|paid|costs?|earns?|earned|changed|does|did|should|must|may"
@@ -221,11 +227,14 @@ _NO_THING = re.compile(
 )
 _NOT_NAMED = frozenset(tokens("time times long people hours minutes days percent late"))
 _AMOUNT = re.compile(r"\b\d+[.,]\d\d\b(?! ?(?:[a-z]|%|°))")  # as prices are written, and no unit after it
-_PRICED = re.compile(rf"(?<![a-z]){_CURRENCY} ?\d[\d.,']{{0,15}}(?!\w)|(?<![\d.,'])\d[\d.,']{{0,15}} ?{_CURRENCY}\b")
+_PRICED = re.compile(
+    rf"(?<![a-z]){_CURRENCY} ?\d[\d.,']{{0,15}}(?!\w)|(?<![\d.,'])\d(?:[\d.,']{{0,14}}\d)? ?{_CURRENCY}\b"
+)
 _DURATION = re.compile(
     r"\b(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|nights?|evenings|mornings|weekends?|weeks?|wks?|fortnights?"
     r"|months?|mths?|years?|yrs?|decades?|lessons?|sessions?|overnight|half-time|unlimited|indefinitely|forever|always"
-    r"|as long as|sekunden?|minuten?|stunden?|std|tage?n?|nacht|nachte|wochen?|monate?n?|jahre?n?|unbegrenzt"
+    r"|as long as|until (?!\d)|sekunden?|minuten?|stunden?|std|tage?n?|nacht|nachte|wochen?|monate?n?|jahre?n?"
+    r"|unbegrenzt"
     r"|unbefristet"
     r"|solange|heures?|jours?|nuits?|semaines?|mois|ans?|annees?|illimite\w*|segundos?|minutos?|horas?|dias?|noches?"
     r"|semanas?|(?:un|\d) ?mes|meses|anos?|ilimitad[oa]s?)\b"
@@ -237,11 +246,14 @@ _LENGTH = re.compile(
     r"\d ?(?:km|cm|mm|m|ft|feet|foot|miles?|yards?|inch(?:es)?|(?:kilo|centi|milli)?met(?:er|re|ro)s?|words|pages"
     r"|lines|characters|letters|signs|digits|zeichen|stellen)\b"
 )
-_IS_LONG = re.compile(r"\bhow long (?:is|are|was|were)\b|\bhow long (?:must|should|may|can|does|did|will) .*\bbe\W*$")
+_IS_LONG = re.compile(
+    r"\bhow long an? |\bhow long (?:is|are|was|were)\b|\bhow long (?:must|should|may|can|does|did|will) .*\bbe\W*$"
+)
 # Nothing is as heavy or as wide as two hours.
 _MEASURES = re.compile(r"\bhow (?:tall|heavy|deep|big|large|wide|humid)\b")
 _SOME = re.compile(
-    r"\b(?:a|an|one|no|none|both|twice|once|half|double|nothing|unlimited|full|empty|voll|leer|vides?|pleins?"
+    r"\b(?:a|an|one|no|none|both|twice|once|half|double|nothing|unlimited|quarter|third|full|empty|voll|leer|vides?"
+    r"|pleins?"
     r"|llen[oa]|eine?|keine?|halb\w*|unbegrenzt|une?|aucune?"
     r"|demi|una?|ningun\w*|zwei|drei|vier|funf|sechs|sieben|acht|neun|zehn|elf|zwolf|deux|trois|quatre|cinq|six"
     r"|sept|huit|neuf"
