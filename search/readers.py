@@ -124,6 +124,6 @@ class Readers:
                         looker=looker,
                         pictures=PromptPictures(self._picture),
                     ),
-                    Reranker(self._model, embed, captions),
+                    Reranker(self._model, embed, captions, eyes=looker),
                 )
             return self._by_space[active.record.id]

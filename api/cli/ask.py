@@ -7,15 +7,10 @@ from typing import Any
 import click
 import msgspec
 
+from api.cli.engines import opened_engine
 from api.cli.options import filter_options, filters_of, json_option
 from api.cli.output import print_answer, print_json
 from api.cli.status import refuse_empty_library
-from indexer.decoding.decoder import DecoderPool
-from indexer.previews.picture_files import PreviewPictures
-from indexer.previews.previews import Previews
-from indexer.previews.sound_files import LibrarySounds
-from indexer.sources.places import Places
-from search.engine import SearchEngine
 from search.errors import UsageError
 from search.language import backends
 from search.language.question_planning import plan_question
@@ -41,22 +36,12 @@ def ask(question: str, about: tuple[str, ...], limit: int, as_json: bool, **give
     if about and filters != Filters():
         raise UsageError("with --about nothing is searched for: leave out the filters, or --about")
     settings = Settings.load()
-    engine = SearchEngine.open(settings)
-    decoders = DecoderPool(settings, 1)  # starts no process before something is looked at
-    places = Places(engine.database, settings)
-    engine.perceive(
-        PreviewPictures(engine.database, Previews(settings, decoders.decode), places),
-        LibrarySounds(settings, engine.database, places, decoders.decode),
-    )
-    try:
+    with opened_engine(settings) as engine:
         refuse_empty_library(engine.database)
         plan = msgspec.structs.replace(plan_question(question), given=bool(about))
         if settings.vision and plan.look(tuple(Sense)):
             backends.prepare(settings)  # says so where it takes time, and is done while indexing, as a rule
         answer = engine.ask(question, filters, limit, assets=about or None)
-    finally:
-        decoders.close()
-        engine.close()
     if as_json:
         print_json(answer)
     else:

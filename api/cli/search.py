@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from api.cli.engines import opened_engine
 from api.cli.options import filter_options, filters_of, json_option
 from api.cli.output import print_json, print_result, printable
 from api.cli.status import refuse_empty_library
@@ -68,13 +69,10 @@ def search(
         correct=not as_typed,
     )
     query = query_of_files(body, settings, images, sounds)
-    engine = SearchEngine.open(settings)
-    try:
+    with opened_engine(settings) as engine:
         refuse_empty_library(engine.database)
         result = engine.search(query)
         files = _files_of(engine, result) if only_paths or null or opens else []
-    finally:
-        engine.close()
     if as_json:
         print_json(result)
     elif only_paths or null:

@@ -129,6 +129,18 @@ class Looker:
             said[i] = words
         return said
 
+    def fits(self, words: str, hits: Sequence[Hit]) -> dict[int, float]:
+        """Nats a token that the picture of each hit's first moment adds to words as its caption, over all their mean.
+
+        By place in `hits`, without pictures that can't be opened. Raises LanguageModelError, SpaceError.
+        """
+        loaded = {i: picture for i, hit in enumerate(hits) if (picture := self._picture(hit)) is not None}
+        if not loaded:
+            return {}
+        vision = self._senses.vision
+        pictures = [fit(picture, vision.image_input) for picture in loaded.values()]
+        return dict(zip(loaded, vision.fits(_as_caption(words), pictures).tolist(), strict=True))
+
     def _see(self, look: Look, hits: Mapping[int, Hit]) -> dict[int, str]:
         loaded = {i: picture for i, hit in hits.items() if (picture := self._picture(hit)) is not None}
         if not loaded:
@@ -188,6 +200,12 @@ def _sure(answer: Impression) -> str:
     """What is said, inside a sentence; "" for nothing, and where the model is not sure enough."""
     words = _inside_a_sentence(answer.words)
     return "" if words in _NOTHING or math.exp(answer.per_token) < LEAST_SURE else words
+
+
+def _as_caption(words: str) -> str:
+    """Written as the captions are that the model was trained with."""
+    words = words.strip(" .?!")
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _inside_a_sentence(told: str) -> str:

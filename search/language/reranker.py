@@ -1,33 +1,47 @@
 """A second look at the ranking: how likely does the language model find the query, given each item?
 
 Query likelihood with the query's prior subtracted and length-normalised (UPR, arXiv 2204.07496): a
-passage is read as words, a picture as soft tokens. The gain is blended with the calibrated relevance by
-weights fitted per signal on validation data (benchmarks/rerank.py); it never replaces it, because alone
-it ranks worse. The blend orders hits; what a rank is worth stays. Yes/no questions to the embedded model
+passage is read as words, a picture as soft tokens: those of its vector, and, with the setting `vision`, those of its
+feature map. Gains are blended with the calibrated relevance by
+weights fitted per signal on validation data (benchmarks/rerank.py); they never replace it, because alone
+they rank worse. The blend orders hits; what a rank is worth stays. Yes/no questions to the embedded model
 are noise (AUC 0.54), so they are not asked.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
+from search.errors import MedleyError
 from search.language import prompts
 from search.language.citations import EmbedTexts
 from search.language.llm import LanguageModel, Request
 from search.language.picture_captions import PictureReader
 from search.language.question_planning import sought
 from search.results import Hit
-from search.signals import Signal
+from search.signals import Sense, Signal
 
 WEIGHTS = Path(__file__).parent / "weights" / "reranking.json"
 MAX_HITS = 50  # the rest keeps its order, below
+MAX_LOOKED_AT = 20  # pictures of one query, of which each costs some 50 ms of a core
 MAX_TEXTS = 256  # of one request to score texts
+_log = logging.getLogger(__name__)
 _EDGE = 1e-4  # probabilities are kept this far from 0 and 1 before their logit is taken
+
+
+class Eyes(Protocol):
+    """Looks at the pictures of hits themselves."""
+
+    def fits(self, words: str, hits: Sequence[Hit]) -> Mapping[int, float]:
+        """Nats a token that pictures add to words, over the mean of all, by place in `hits`. Raises MedleyError."""
 
 
 class Blend(Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,11 +50,13 @@ class Blend(Struct, frozen=True, forbid_unknown_fields=True):
     retrieval: float  # weight of the logit of the calibrated relevance (or of the cosine, for plain texts)
     gain: float  # weight of nats a token
     bias: float
+    look: float = 0.0  # weight of nats a token after a look at the picture itself
     wins: bool = False  # did it rank better than retrieval alone on the test part?
 
-    def probability(self, retrieval: np.ndarray, gains: np.ndarray) -> np.ndarray:
-        """Both `(n,)`, and so is the result."""
-        return 1 / (1 + np.exp(-(self.retrieval * retrieval + self.gain * gains + self.bias)))
+    def probability(self, retrieval: np.ndarray, gains: np.ndarray, looks: np.ndarray | float = 0.0) -> np.ndarray:
+        """All `(n,)`, and so is the result."""
+        odds = self.retrieval * retrieval + self.gain * gains + self.look * looks + self.bias
+        return 1 / (1 + np.exp(-odds))
 
 
 class RerankerWeights(Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,10 +80,12 @@ class Reranker:
         embed: EmbedTexts,
         reader: PictureReader | None = None,
         weights: RerankerWeights | None = None,
+        eyes: Eyes | None = None,
     ) -> None:
         self._model = model
         self._embed = embed
         self._reader = reader
+        self._eyes = eyes
         self._weights = weights or msgspec.json.decode(WEIGHTS.read_bytes(), type=RerankerWeights)
 
     def wins(self, signal: Signal) -> bool:
@@ -91,11 +109,14 @@ class Reranker:
             if self._reader and self._takes(hit, vectors) and (self._weights.pictures.wins or not only_wins)
         ]
         gains = dict(zip(spoken, self._passage_gains(question, [_words(looked[i]) for i in spoken]), strict=True))
+        looks: dict[int, float] = {}
         if seen and self._reader:
             stacked = np.stack([vectors[looked[i].moments[0].segment_id] for i in seen])
             gains |= dict(zip(seen, self._reader.gains(sought(question), stacked), strict=True))
+            pictures = {i: looked[i] for i in seen if looked[i].moments[0].signal.sense is Sense.SEEN}
+            looks = self._looks(sought(question), dict(islice(pictures.items(), MAX_LOOKED_AT)))
         places = sorted(gains)
-        blended = [self._blended(looked[place], gains[place]) for place in places]
+        blended = [self._blended(looked[place], gains[place], looks.get(place, 0.0)) for place in places]
         return dealt_anew(hits, places, np.argsort(-np.array(blended), kind="stable").tolist())
 
     def score_texts(self, query: str, texts: Sequence[str]) -> list[float]:
@@ -117,9 +138,22 @@ class Reranker:
         prior, *given = self._model.score((prompts.PASSAGE,), [Request((w, prompts.ASKED), target) for w in words])
         return [likelihood.per_token - prior.per_token for likelihood in given]
 
-    def _blended(self, hit: Hit, gain: float) -> float:
+    def _looks(self, words: str, hits: Mapping[int, Hit]) -> dict[int, float]:
+        """Nats a token after a look at each picture, by place; none where nothing looks, or can't."""
+        if self._eyes is None or not self._weights.pictures.look:
+            return {}
+        try:
+            told = self._eyes.fits(words, list(hits.values()))
+        except MedleyError as error:
+            _log.warning("Pictures are reranked without a look at them: %s", error)
+            return {}
+        places = list(hits)
+        return {places[number]: nats for number, nats in told.items()}
+
+    def _blended(self, hit: Hit, gain: float, look: float) -> float:
+        blend = self._weights.of(hit.moments[0].signal)
         retrieval = logit(np.array([hit.relevance]))
-        return float(self._weights.of(hit.moments[0].signal).probability(retrieval, np.array([gain]))[0])
+        return float(blend.probability(retrieval, np.array([gain]), np.array([look]))[0])
 
 
 def dealt_anew(hits: Sequence[Hit], places: Sequence[int], order: Sequence[int]) -> tuple[Hit, ...]:

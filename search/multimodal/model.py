@@ -21,7 +21,7 @@ from search.errors import LanguageModelError
 from search.multimodal.adapter import Adapter
 from search.multimodal.beam_search import Beams, Written, search
 from search.multimodal.resampler import Resampler, ResamplerShape
-from search.multimodal.split_decoder import KeyValues, Read, SplitDecoder
+from search.multimodal.split_decoder import SplitDecoder
 
 # A wide search prefers short sentences, so what is likeliest word by word is offered beside them.
 CAPTION_BEAMS = (Beams(width=1), Beams(width=12))
@@ -102,6 +102,12 @@ class MultimodalModel:
         likelihoods = self._likelihoods(self._record.caption, captions, torch.from_numpy(soft))
         return (likelihoods - _mean(torch.cat([typical, likelihoods]))).numpy()
 
+    def fits(self, caption: str, soft: Float32Array) -> Float32Array:
+        """`(len(soft),)`: nats a token of a caption after each map, over their mean: which of them does it fit best?"""
+        likelihoods = self._likelihoods(self._record.caption, [caption], torch.from_numpy(soft))[:, 0]
+        told: Float32Array = ((likelihoods - likelihoods.mean()) / len(self._target(caption))).numpy()
+        return told
+
     def choices(self, question: str, answers: Sequence[str], soft: Float32Array) -> Float32Array:
         """`(len(soft), len(answers))`: nats a token of answers to a question; half of their prior is taken away."""
         asked = self._record.question.format(question)
@@ -147,16 +153,20 @@ class MultimodalModel:
             # The lower layers see no picture: they read each text once.
             empty = self._decoder.begin(torch.zeros(len(ids[block]), 0, self._decoder.width))
             states = self._decoder.below(ids[block], empty.lower, empty.words)
-            scores.append(torch.stack([self._told(self._decoder.begin(s[None]), states, wanted[block]) for s in soft]))
+            maps = soft.split(max(1, together // len(states)))
+            scores.append(torch.cat([self._told(part, states, wanted[block]) for part in maps]))
         return torch.cat(scores, dim=1)
 
-    def _told(self, read: Read, states: Tensor, wanted: Tensor) -> Tensor:
-        """Log-probability of each text after one map's tokens, `(n,)`; padding follows and is not seen."""
-        upper: KeyValues = read.upper.take(torch.zeros(len(states), dtype=torch.long))
-        above = self._decoder.above(states, upper, read.words + read.soft)
+    def _told(self, soft: Tensor, states: Tensor, wanted: Tensor) -> Tensor:
+        """Log-probability of each text after each map, `(len(soft), texts)`; padding follows and is not seen."""
+        maps, texts = len(soft), len(states)
+        read = self._decoder.begin(soft)
+        upper = read.upper.take(torch.arange(maps).repeat_interleave(texts))
+        above = self._decoder.above(states.repeat(maps, 1, 1), upper, read.words + read.soft)
         logs = self._decoder.logits(above).log_softmax(-1)
+        wanted = wanted.repeat(maps, 1)
         each = logs.gather(2, wanted.clamp(min=0).to(logs.device)[..., None])[..., 0].cpu()
-        return (each * (wanted >= 0)).sum(1)
+        return (each * (wanted >= 0)).sum(1).view(maps, texts)
 
     def _target(self, text: str) -> list[int]:
         return [*self._ids(" " + text), int(self._tokenizer.eos_token_id)]

@@ -98,6 +98,12 @@ class _Perception(Generic[Content]):
         with self._model.adapted(self._adapter) as model:
             return model.likelihoods(question, answers, model.soft_tokens(maps))
 
+    def fits(self, caption: str, contents: Sequence[Content]) -> Float32Array:
+        """`(len(contents),)`: nats a token that each adds to a caption over what all do. Raises as `captions`."""
+        maps = self._maps(contents)
+        with self._model.adapted(self._adapter) as model:
+            return model.fits(caption, model.soft_tokens(maps))
+
     def release(self) -> None:
         """Release the encoder; the language model is its owner's."""
         self._encoder.release()

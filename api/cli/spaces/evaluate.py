@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
+from api.cli.engines import opened_engine
 from api.cli.options import json_option
 from api.cli.output import print_json, print_table, printable
 from api.cli.status import opened_database
-from indexer.decoding.decoder import DecoderPool
-from indexer.previews.picture_files import PreviewPictures
-from indexer.previews.previews import Previews
-from indexer.previews.sound_files import LibrarySounds
-from indexer.sources.places import Places
 from search.catalog.database import Database
 from search.catalog.feedback import judgements as stored_judgements
 from search.catalog.feedback.tunings import forget_tuning
 from search.catalog.spaces import list_spaces
-from search.engine import SearchEngine
 from search.errors import UsageError
 from search.evaluation.evaluate import DEPTH, FEWEST_WRONG, Measured, measure
 from search.evaluation.judgements import JudgedQuery, Row, grouped, read_csv, resolve, stored
 from search.evaluation.metrics import Difference, Estimate
 from search.evaluation.report import EvaluationReport, report, ways_of
 from search.settings import Settings
-from search.space_lifecycle import open_beside
 
 MOST_NAMED = 5  # unknown paths that are printed
 judgements_option = click.option(
@@ -130,25 +123,6 @@ def counting(what: str) -> Callable[[int, int], None]:
             click.echo(f"\r{what}: {done} of {of}{chr(10) if done == of else ''}", nl=False, err=True)
 
     return say
-
-
-@contextmanager
-def opened_engine(settings: Settings, name: str) -> Iterator[SearchEngine]:
-    """An engine for the space of this name, or the active one without any, that can look at pictures.
-
-    Raises NotFoundError, SpaceError.
-    """
-    engine = open_beside(settings, name, Database.open(settings)) if name else SearchEngine.open(settings)
-    try:
-        with DecoderPool(settings, 1) as decoders:
-            places = Places(engine.database, settings)
-            engine.perceive(
-                PreviewPictures(engine.database, Previews(settings, decoders.decode), places),
-                LibrarySounds(settings, engine.database, places, decoders.decode),
-            )
-            yield engine
-    finally:
-        engine.close()
 
 
 def _print(made: EvaluationReport) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from api.cli.engines import opened_engine
 from api.cli.options import json_option
 from api.cli.output import print_json, printable
 from api.cli.spaces.evaluate import (
@@ -14,7 +15,6 @@ from api.cli.spaces.evaluate import (
     estimated,
     judged_queries,
     judgements_option,
-    opened_engine,
 )
 from api.cli.status import opened_database
 from search.catalog.feedback.tunings import forget_tuning

@@ -57,6 +57,11 @@ class Eyes:
         names = [("Red.", "Green.", "Blue.")[int(picture.mean((0, 1)).argmax())] for picture in pictures]
         return np.array([[-2 * self.sure * (answer == name) for answer in answers] for name in names], np.float32)
 
+    def fits(self, caption: str, pictures: Sequence[Picture]) -> Float32Array:
+        self.asked.append(caption)
+        names = [("red", "green", "blue")[int(picture.mean((0, 1)).argmax())] for picture in pictures]
+        return np.array([float(name in caption) for name in names], np.float32)
+
 
 def files(asset_id: int, seconds: float | None, side: int, page: int | None = None) -> bytes:
     if asset_id == 404:
@@ -386,6 +391,14 @@ def test_what_a_picture_shows_besides_is_no_answer_to_what_was_not_seen() -> Non
     answer = asked.answer(plan_question("What is the man holding?"), [hit], {})
     assert "bench" not in answer.answer
     assert answer.answer == "a.jpg may show it. [1]"
+
+
+def test_words_are_scored_as_a_caption_of_each_picture_that_can_be_had() -> None:
+    eyes = Eyes()
+    hits = [pictured("gone.jpg", 404), pictured("a.jpg", 3), pictured("b.jpg", 1)]
+    assert looker(eyes).fits("something green", hits) == {1: 0.0, 2: 1.0}
+    assert eyes.asked == ["Something green."]
+    assert looker(eyes).fits("something green", hits[:1]) == {}
 
 
 def test_a_picture_that_can_not_be_had_is_passed_over() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 import pytest
 from support.language_world import WordModel, embed, pictured, spoken
 
+from search.errors import LanguageModelError, MedleyError
 from search.language.picture_captions import PictureReader
 from search.language.projector import Projector, ProjectorRecord
-from search.language.reranker import MAX_HITS, Blend, Reranker, RerankerWeights, logit
+from search.language.reranker import MAX_HITS, MAX_LOOKED_AT, Blend, Reranker, RerankerWeights, logit
+from search.results import Hit
 from search.signals import Signal
 
 EVEN = Blend(retrieval=1.0, gain=2.0, bias=0.0, wins=True)
@@ -57,6 +61,62 @@ def test_pictures_are_judged_by_their_vectors(reranker: Reranker) -> None:
     vectors = {1: np.array([0.0, 1.0], np.float32), 2: np.array([1.0, 0.0], np.float32)}
     ranked = [hit.asset.path for hit in reranker.rerank("a dog", hits, vectors)]
     assert ranked == ["b.jpg", "a.jpg", "unknown.jpg"]  # the last has no vector: it stays where it was
+
+
+class Eyes:
+    """Finds that what is named like the words fits them."""
+
+    def __init__(self, problem: MedleyError | None = None) -> None:
+        self.looked_at: list[str] = []
+        self._problem = problem
+
+    def fits(self, words: str, hits: Sequence[Hit]) -> dict[int, float]:
+        if self._problem:
+            raise self._problem
+        self.looked_at = [hit.asset.path for hit in hits]
+        return {place: float(words in hit.asset.path) for place, hit in enumerate(hits) if "gone" not in hit.asset.path}
+
+
+def looking(eyes: Eyes, look: float = 3.0) -> Reranker:
+    blend = msgspec.structs.replace(OFF, look=look)
+    weights = msgspec.structs.replace(WEIGHTS, pictures=blend)
+    model = WordModel()
+    return Reranker(model, embed, PictureReader(model, ones_projector()), weights, eyes)
+
+
+def alike(*paths: str) -> tuple[list[Hit], dict[int, np.ndarray]]:
+    hits = [pictured(path, number, 0.5) for number, path in enumerate(paths, start=1)]
+    return hits, {number: np.array([0.0, 1.0], np.float32) for number in range(1, len(paths) + 1)}
+
+
+def test_a_look_at_the_pictures_themselves_counts() -> None:
+    hits, vectors = alike("cat.jpg", "gone.jpg", "a dog.jpg")
+    ranked = [hit.asset.path for hit in looking(Eyes()).rerank("a dog", hits, vectors)]
+    assert ranked == ["a dog.jpg", "cat.jpg", "gone.jpg"]  # what can't be opened is like the others
+
+
+def test_only_pictures_are_looked_at_and_not_too_many() -> None:
+    eyes = Eyes()
+    hits, vectors = alike(*(f"{number}.jpg" for number in range(MAX_LOOKED_AT + 5)))
+    hits[0] = msgspec.structs.replace(
+        hits[0], moments=(msgspec.structs.replace(hits[0].moments[0], signal=Signal.SOUND),)
+    )
+    looking(eyes).rerank("a dog", hits, vectors)
+    assert eyes.looked_at == [f"{number}.jpg" for number in range(1, MAX_LOOKED_AT + 1)]
+
+
+def test_where_a_look_weighs_nothing_none_is_taken() -> None:
+    eyes = Eyes()
+    hits, vectors = alike("a.jpg", "b.jpg")
+    looking(eyes, look=0.0).rerank("a dog", hits, vectors)
+    assert eyes.looked_at == []
+
+
+def test_eyes_that_fail_leave_the_rest(caplog: pytest.LogCaptureFixture) -> None:
+    hits, vectors = alike("a.jpg", "b.jpg")
+    ranked = looking(Eyes(LanguageModelError("the adapter is broken"))).rerank("a dog", hits, vectors)
+    assert [hit.asset.path for hit in ranked] == ["a.jpg", "b.jpg"]
+    assert "the adapter is broken" in caplog.text
 
 
 def test_by_default_only_signals_where_it_wins_are_touched(reranker: Reranker) -> None:

@@ -121,6 +121,9 @@ def test_likelihoods_are_those_of_a_pass_without_any_cache(network: Any) -> None
             others = [told(one) for one in (*held.tensors["typical"], *soft)]
             prior = np.logaddexp.reduce(others) - np.log(len(others))
             assert gains[row, column] == pytest.approx(told(tokens) - prior, abs=2e-2)
+    for column, text in enumerate(words):
+        nats = (gains[:, column] - gains[:, column].mean()) / (len(Letters()(" " + text).input_ids) + 1)
+        assert model.fits(text, soft) == pytest.approx(nats, abs=1e-3)
 
 
 @torch.inference_mode()
