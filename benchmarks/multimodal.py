@@ -8,7 +8,7 @@ likelihood over those of the others and typical photos (chance 1 %); visual7w's 
 the same first word (chance 25 %), drawn as benchmarks/soft_tokens.py draws them; the colour of things of which the
 captions of a photo name one, written, and chosen as answers do. `--ablate` gives every photo another one's tokens: what
 remains is what the model says without looking. `--signal` measures another thing instead: whether the search would find
-photos better by their captions, or by a second opinion of the model (benchmarks/multimodal_signal.py).
+photos better by their captions (benchmarks/multimodal_signal.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.caption_metrics import bleu, cider
-from benchmarks.multimodal_signal import captions_as_signal, gains_beside_cosines, remembered
+from benchmarks.multimodal_signal import captions_as_signal, remembered
 from benchmarks.soft_tokens import CHOICES
 from indexer.ingest.caption_choice import nearest
 from search.arrays import Float32Array
@@ -141,7 +141,7 @@ def signal(
     photos: Sequence[dict[str, Any]],
     options: argparse.Namespace,
 ) -> None:
-    """Print what captions and gains are worth to the search."""
+    """Print what captions are worth to the search."""
 
     def write(numbers: list[int]) -> list[str]:
         return nearest(space, Signal.IMAGE, written(model, soft[numbers]), [pictures[n] for n in numbers])
@@ -150,13 +150,6 @@ def signal(
     described = [photo["captions"] for photo in photos]
     queries = [tidy(captions[0]) for captions in described]
     print(json.dumps({"captions": captions_as_signal(space, pictures, kept, described, queries)}), flush=True)
-    told = []
-    for at in range(0, len(photos), options.among):
-        block = slice(at, at + options.among)
-        cosines = space.embed_query_text(queries[block])[Signal.IMAGE] @ pictures[block].T
-        told.append(gains_beside_cosines(model, cosines, soft[block], queries[block]))
-    means = {name: round(float(np.mean([part[name] for part in told])), 3) for name in told[0]}
-    print(json.dumps({"gains": means}), flush=True)
 
 
 def _maps(encoder: MapEncoder, files: Sequence[Path]) -> np.ndarray:
@@ -175,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--colours", type=int, default=250, help="photos whose things' colours are asked for")
     parser.add_argument("--describe", type=int, default=12, help="photos that are printed: file, written, true caption")
     parser.add_argument("--ablate", action="store_true")
-    parser.add_argument("--signal", action="store_true", help="of captions and gains for the search, and nothing else")
+    parser.add_argument("--signal", action="store_true", help="of captions for the search, and nothing else")
     parser.add_argument("--written", type=Path, help="JSON file in which --signal keeps the captions that it writes")
     options = parser.parse_args(arguments)
     adapter = Adapter.load(options.adapter or SHIPPED)

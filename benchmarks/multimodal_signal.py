@@ -1,8 +1,7 @@
-"""Would what the language model tells of pictures find them better? Captions as a signal, and as a second opinion.
+"""Would what the language model writes of pictures find them better? Captions as a signal of their own.
 
-Two ways of using a multimodal adapter in the search, each beside the space alone (the first share, 0): the likeness of
-a query to what is written of a picture, added to its likeness to the picture; and the nats that a picture adds to a
-query, among the first pictures that the space finds. Queries are single words that people's captions use, and captions.
+The likeness of a query to what is written of a picture, added to its likeness to the picture, beside the space alone
+(the first share, 0). Queries are single words that people's captions use, and captions.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -21,15 +19,6 @@ from search.signals import Signal
 from search.spaces.space import Space
 
 SHARES = (0.0, 0.05, 0.1, 0.2)  # of a cosine to a caption, beside one to the picture
-NATS = (0.0, 0.005, 0.01, 0.02)  # what one is worth in cosine
-POOL = 10  # pictures that are looked at again
-
-
-class Gains(Protocol):
-    """What is asked of a model."""
-
-    def gains(self, captions: Sequence[str], soft: Float32Array) -> Float32Array:
-        """See `search.multimodal.model.MultimodalModel.gains`."""
 
 
 def remembered(file: Path | None, names: Sequence[str], write: Callable[[list[int]], list[str]]) -> list[str]:
@@ -73,20 +62,3 @@ def captions_as_signal(
             "among ten": round(float((places < 10).mean()), 3),
         }
     return told
-
-
-def gains_beside_cosines(
-    model: Gains, cosines: Float32Array, soft: Float32Array, queries: Sequence[str]
-) -> dict[str, float]:
-    """How often a query's own picture is the first of those that the space finds first; by what a nat is worth.
-
-    `cosines (n, n)` of queries with pictures, whose tokens are `soft (n, tokens, width)`; `alone`: by nats only.
-    """
-    right: dict[str, list[bool]] = {name: [] for name in (*map(str, NATS), "alone")}
-    for number, query in enumerate(queries):
-        pool = np.argsort(-cosines[number], kind="stable")[:POOL]
-        gains = model.gains([query], soft[pool])[:, 0]
-        for nat in NATS:
-            right[str(nat)].append(pool[np.argmax(cosines[number][pool] + nat * gains)] == number)
-        right["alone"].append(pool[np.argmax(gains)] == number)
-    return {name: round(float(np.mean(hits)), 3) for name, hits in right.items()}

@@ -1,10 +1,10 @@
 """A second look at the ranking: how likely does the language model find the query, given each item?
 
 Query likelihood with the query's prior subtracted and length-normalised (UPR, arXiv 2204.07496): a
-passage is read as words, a picture as soft tokens: those of its vector, and, with the setting `vision`, those of its
-feature map. Gains are blended with the calibrated relevance by
-weights fitted per signal on validation data (benchmarks/rerank.py); they never replace it, because alone
-they rank worse. The blend orders hits; what a rank is worth stays. Yes/no questions to the embedded model
+passage is read as words, a picture as soft tokens: of its vector, or, with the setting `vision` and where a query
+describes one, of its feature map. The gain is blended with the calibrated relevance by
+weights fitted per kind of evidence on validation data (benchmarks/rerank.py); it never replaces it, because alone
+it ranks worse. The blend orders hits; what a rank is worth stays. Yes/no questions to the embedded model
 are noise (AUC 0.54), so they are not asked.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -23,14 +22,16 @@ from msgspec import Struct
 from search.errors import MedleyError
 from search.language import prompts
 from search.language.citations import EmbedTexts
+from search.language.lexical import content
 from search.language.llm import LanguageModel, Request
 from search.language.picture_captions import PictureReader
 from search.language.question_planning import sought
 from search.results import Hit
-from search.signals import Sense, Signal
+from search.signals import Sense
 
 WEIGHTS = Path(__file__).parent / "weights" / "reranking.json"
 MAX_HITS = 50  # the rest keeps its order, below
+LEAST_DESCRIBING = 4  # content words
 MAX_LOOKED_AT = 20  # pictures of one query, of which each costs some 50 ms of a core
 MAX_TEXTS = 256  # of one request to score texts
 _log = logging.getLogger(__name__)
@@ -50,25 +51,20 @@ class Blend(Struct, frozen=True, forbid_unknown_fields=True):
     retrieval: float  # weight of the logit of the calibrated relevance (or of the cosine, for plain texts)
     gain: float  # weight of nats a token
     bias: float
-    look: float = 0.0  # weight of nats a token after a look at the picture itself
     wins: bool = False  # did it rank better than retrieval alone on the test part?
 
-    def probability(self, retrieval: np.ndarray, gains: np.ndarray, looks: np.ndarray | float = 0.0) -> np.ndarray:
-        """All `(n,)`, and so is the result."""
-        odds = self.retrieval * retrieval + self.gain * gains + self.look * looks + self.bias
-        return 1 / (1 + np.exp(-odds))
+    def probability(self, retrieval: np.ndarray, gains: np.ndarray) -> np.ndarray:
+        """Both `(n,)`, and so is the result."""
+        return 1 / (1 + np.exp(-(self.retrieval * retrieval + self.gain * gains + self.bias)))
 
 
 class RerankerWeights(Struct, frozen=True, forbid_unknown_fields=True):
     """Blends per kind of evidence."""
 
     words: Blend  # speech, text seen
-    pictures: Blend  # image, frame, sound: through soft tokens
+    pictures: Blend  # image, frame, sound: through soft tokens of their vectors
+    looks: Blend  # image, frame, by a query that describes one: through a look at them
     texts: Blend  # plain texts of /v1/rerank, with their cosine
-
-    def of(self, signal: Signal) -> Blend:
-        """The blend that a signal's hits go through."""
-        return self.words if signal.holds_words else self.pictures
 
 
 class Reranker:
@@ -88,10 +84,6 @@ class Reranker:
         self._eyes = eyes
         self._weights = weights or msgspec.json.decode(WEIGHTS.read_bytes(), type=RerankerWeights)
 
-    def wins(self, signal: Signal) -> bool:
-        """Did reranking this signal's hits pay on the test part? Then it is on by default."""
-        return self._weights.of(signal).wins and self._model.scores
-
     def rerank(
         self, question: str, hits: Sequence[Hit], vectors: Mapping[int, np.ndarray], only_wins: bool = False
     ) -> tuple[Hit, ...]:
@@ -102,22 +94,22 @@ class Reranker:
         if not self._model.scores:
             return tuple(hits)
         looked = hits[:MAX_HITS]
-        spoken = [i for i, hit in enumerate(looked) if _has_words(hit) and (self._weights.words.wins or not only_wins)]
-        seen = [
-            i
-            for i, hit in enumerate(looked)
-            if self._reader and self._takes(hit, vectors) and (self._weights.pictures.wins or not only_wins)
-        ]
+        weights = self._weights
+        spoken = [i for i, hit in enumerate(looked) if _has_words(hit) and (weights.words.wins or not only_wins)]
         gains = dict(zip(spoken, self._passage_gains(question, [_words(looked[i]) for i in spoken]), strict=True))
-        looks: dict[int, float] = {}
-        if seen and self._reader:
+        blended = {i: _blended(looked[i], gain, weights.words) for i, gain in gains.items()}
+        sight = sought(question)
+        seen = [i for i, hit in enumerate(looked) if self._takes(hit, vectors)]
+        if describes(sight) and (weights.looks.wins or not only_wins) and (looks := self._looks(sight, looked)):
+            blended |= {i: _blended(looked[i], gain, weights.looks) for i, gain in looks.items()}
+            seen = [i for i in seen if looked[i].moments[0].signal.sense is not Sense.SEEN]
+        if seen and self._reader and (weights.pictures.wins or not only_wins):
             stacked = np.stack([vectors[looked[i].moments[0].segment_id] for i in seen])
-            gains |= dict(zip(seen, self._reader.gains(sought(question), stacked), strict=True))
-            pictures = {i: looked[i] for i in seen if looked[i].moments[0].signal.sense is Sense.SEEN}
-            looks = self._looks(sought(question), dict(islice(pictures.items(), MAX_LOOKED_AT)))
-        places = sorted(gains)
-        blended = [self._blended(looked[place], gains[place], looks.get(place, 0.0)) for place in places]
-        return dealt_anew(hits, places, np.argsort(-np.array(blended), kind="stable").tolist())
+            told = zip(seen, self._reader.gains(sight, stacked), strict=True)
+            blended |= {i: _blended(looked[i], gain, weights.pictures) for i, gain in told}
+        places = sorted(blended)
+        order = sorted(range(len(places)), key=lambda number: -blended[places[number]])
+        return dealt_anew(hits, places, order)
 
     def score_texts(self, query: str, texts: Sequence[str]) -> list[float]:
         """How relevant each text is for the query, in [0, 1], in the order given."""
@@ -138,22 +130,23 @@ class Reranker:
         prior, *given = self._model.score((prompts.PASSAGE,), [Request((w, prompts.ASKED), target) for w in words])
         return [likelihood.per_token - prior.per_token for likelihood in given]
 
-    def _looks(self, words: str, hits: Mapping[int, Hit]) -> dict[int, float]:
+    def _looks(self, words: str, hits: Sequence[Hit]) -> dict[int, float]:
         """Nats a token after a look at each picture, by place; none where nothing looks, or can't."""
-        if self._eyes is None or not self._weights.pictures.look:
+        pictures = [i for i, hit in enumerate(hits) if hit.moments and hit.moments[0].signal.sense is Sense.SEEN]
+        pictures = [i for i in pictures if not _has_words(hits[i])][:MAX_LOOKED_AT]
+        if self._eyes is None or not pictures:
             return {}
         try:
-            told = self._eyes.fits(words, list(hits.values()))
+            told = self._eyes.fits(words, [hits[i] for i in pictures])
         except MedleyError as error:
             _log.warning("Pictures are reranked without a look at them: %s", error)
             return {}
-        places = list(hits)
-        return {places[number]: nats for number, nats in told.items()}
+        return {pictures[number]: nats for number, nats in told.items()}
 
-    def _blended(self, hit: Hit, gain: float, look: float) -> float:
-        blend = self._weights.of(hit.moments[0].signal)
-        retrieval = logit(np.array([hit.relevance]))
-        return float(blend.probability(retrieval, np.array([gain]), np.array([look]))[0])
+
+def describes(words: str) -> bool:
+    """Do words tell enough of a picture to be its caption? Fewer rank better by its vector (benchmarks/rerank.py)."""
+    return len(content(words)) >= LEAST_DESCRIBING
 
 
 def dealt_anew(hits: Sequence[Hit], places: Sequence[int], order: Sequence[int]) -> tuple[Hit, ...]:
@@ -184,3 +177,8 @@ def _has_words(hit: Hit) -> bool:
 
 def _words(hit: Hit) -> str:
     return hit.moments[0].text or ""
+
+
+def _blended(hit: Hit, gain: float, blend: Blend) -> float:
+    retrieval = logit(np.array([hit.relevance]))
+    return float(blend.probability(retrieval, np.array([gain]))[0])

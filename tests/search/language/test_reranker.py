@@ -18,7 +18,7 @@ from search.signals import Signal
 
 EVEN = Blend(retrieval=1.0, gain=2.0, bias=0.0, wins=True)
 OFF = Blend(retrieval=1.0, gain=2.0, bias=0.0, wins=False)
-WEIGHTS = RerankerWeights(words=EVEN, pictures=OFF, texts=Blend(retrieval=4.0, gain=1.0, bias=-2.0))
+WEIGHTS = RerankerWeights(words=EVEN, pictures=OFF, looks=OFF, texts=Blend(retrieval=4.0, gain=1.0, bias=-2.0))
 
 
 def ones_projector() -> Projector:
@@ -63,6 +63,9 @@ def test_pictures_are_judged_by_their_vectors(reranker: Reranker) -> None:
     assert ranked == ["b.jpg", "a.jpg", "unknown.jpg"]  # the last has no vector: it stays where it was
 
 
+DESCRIBED = "a brown dog runs on a beach"
+
+
 class Eyes:
     """Finds that what is named like the words fits them."""
 
@@ -74,14 +77,13 @@ class Eyes:
         if self._problem:
             raise self._problem
         self.looked_at = [hit.asset.path for hit in hits]
-        return {place: float(words in hit.asset.path) for place, hit in enumerate(hits) if "gone" not in hit.asset.path}
+        names = [hit.asset.path.removesuffix(".jpg") for hit in hits]
+        return {place: float(name == words) for place, name in enumerate(names) if name != "gone"}
 
 
-def looking(eyes: Eyes, look: float = 3.0) -> Reranker:
-    blend = msgspec.structs.replace(OFF, look=look)
-    weights = msgspec.structs.replace(WEIGHTS, pictures=blend)
+def looking(eyes: Eyes) -> Reranker:
     model = WordModel()
-    return Reranker(model, embed, PictureReader(model, ones_projector()), weights, eyes)
+    return Reranker(model, embed, PictureReader(model, ones_projector()), WEIGHTS, eyes)
 
 
 def alike(*paths: str) -> tuple[list[Hit], dict[int, np.ndarray]]:
@@ -89,39 +91,42 @@ def alike(*paths: str) -> tuple[list[Hit], dict[int, np.ndarray]]:
     return hits, {number: np.array([0.0, 1.0], np.float32) for number in range(1, len(paths) + 1)}
 
 
-def test_a_look_at_the_pictures_themselves_counts() -> None:
-    hits, vectors = alike("cat.jpg", "gone.jpg", "a dog.jpg")
-    ranked = [hit.asset.path for hit in looking(Eyes()).rerank("a dog", hits, vectors)]
-    assert ranked == ["a dog.jpg", "cat.jpg", "gone.jpg"]  # what can't be opened is like the others
+def test_what_a_query_describes_is_looked_at() -> None:
+    hits, vectors = alike("cat.jpg", "gone.jpg", "a brown dog runs on a beach.jpg")
+    ranked = [hit.asset.path for hit in looking(Eyes()).rerank(DESCRIBED, hits, vectors)]
+    assert ranked == [
+        "a brown dog runs on a beach.jpg",
+        "gone.jpg",
+        "cat.jpg",
+    ]  # gone.jpg stays where it was
+
+
+def test_what_is_no_description_needs_no_look() -> None:
+    eyes = Eyes()
+    hits, vectors = alike("a.jpg", "b.jpg")
+    for words in ("dog", "brown dog beach"):
+        looking(eyes).rerank(words, hits, vectors)
+    assert eyes.looked_at == []
 
 
 def test_only_pictures_are_looked_at_and_not_too_many() -> None:
     eyes = Eyes()
     hits, vectors = alike(*(f"{number}.jpg" for number in range(MAX_LOOKED_AT + 5)))
-    hits[0] = msgspec.structs.replace(
-        hits[0], moments=(msgspec.structs.replace(hits[0].moments[0], signal=Signal.SOUND),)
-    )
-    looking(eyes).rerank("a dog", hits, vectors)
+    heard = msgspec.structs.replace(hits[0].moments[0], signal=Signal.SOUND)
+    hits[0] = msgspec.structs.replace(hits[0], moments=(heard,))
+    ranked = looking(eyes).rerank(DESCRIBED, hits, vectors)
     assert eyes.looked_at == [f"{number}.jpg" for number in range(1, MAX_LOOKED_AT + 1)]
-
-
-def test_where_a_look_weighs_nothing_none_is_taken() -> None:
-    eyes = Eyes()
-    hits, vectors = alike("a.jpg", "b.jpg")
-    looking(eyes, look=0.0).rerank("a dog", hits, vectors)
-    assert eyes.looked_at == []
+    assert list(ranked)[-4:] == hits[-4:]
 
 
 def test_eyes_that_fail_leave_the_rest(caplog: pytest.LogCaptureFixture) -> None:
     hits, vectors = alike("a.jpg", "b.jpg")
-    ranked = looking(Eyes(LanguageModelError("the adapter is broken"))).rerank("a dog", hits, vectors)
+    ranked = looking(Eyes(LanguageModelError("the adapter is broken"))).rerank(DESCRIBED, hits, vectors)
     assert [hit.asset.path for hit in ranked] == ["a.jpg", "b.jpg"]
     assert "the adapter is broken" in caplog.text
 
 
 def test_by_default_only_signals_where_it_wins_are_touched(reranker: Reranker) -> None:
-    assert reranker.wins(Signal.SPEECH)
-    assert not reranker.wins(Signal.IMAGE)
     hits = [pictured("a.jpg", 1, 0.5), pictured("b.jpg", 2, 0.5)]
     vectors = {1: np.array([0.0, 1.0], np.float32), 2: np.array([1.0, 0.0], np.float32)}
     assert reranker.rerank("a dog", hits, vectors, only_wins=True) == tuple(hits)
@@ -141,7 +146,6 @@ def test_no_hits_and_no_scores_change_nothing(reranker: Reranker) -> None:
     remote = Reranker(WordModel(name="openai:m", scores=False), embed, weights=WEIGHTS)
     hits = (spoken("The bridge.", segment_id=1), spoken("No.", segment_id=2))
     assert remote.rerank("bridge", hits, {}) == hits
-    assert not remote.wins(Signal.SPEECH)
 
 
 def test_plain_texts_are_scored_in_the_order_given(reranker: Reranker) -> None:
@@ -158,4 +162,4 @@ def test_certainty_has_finite_odds() -> None:
 
 
 def test_the_shipped_weights_are_read() -> None:
-    assert Reranker(WordModel(), embed).wins(Signal.TEXT) in (True, False)
+    assert len(Reranker(WordModel(), embed).score_texts("bread", ["Bread needs flour.", "No."])) == 2
