@@ -7,10 +7,10 @@ from typing import Any
 import click
 import msgspec
 
-from api.cli.engines import opened_engine
 from api.cli.options import filter_options, filters_of, json_option
 from api.cli.output import print_answer, print_json
 from api.cli.status import refuse_empty_library
+from api.engines import opened_engine
 from search.errors import UsageError
 from search.language import backends
 from search.language.question_planning import plan_question

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from api.cli.engines import opened_engine
 from api.cli.options import filter_options, filters_of, json_option
 from api.cli.output import print_json, print_result, printable
 from api.cli.status import refuse_empty_library
+from api.engines import opened_engine
 from api.queries import query_of_files
 from api.schemas import SearchBody
 from indexer.sources.stores.addresses import is_store

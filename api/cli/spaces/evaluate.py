@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from api.cli.engines import opened_engine
 from api.cli.options import json_option
 from api.cli.output import print_json, print_table, printable
 from api.cli.status import opened_database
+from api.engines import opened_engine
 from search.catalog.database import Database
 from search.catalog.feedback import judgements as stored_judgements
 from search.catalog.feedback.tunings import forget_tuning

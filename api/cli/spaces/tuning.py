@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from api.cli.engines import opened_engine
 from api.cli.options import json_option
 from api.cli.output import print_json, printable
 from api.cli.spaces.evaluate import (
@@ -17,6 +16,7 @@ from api.cli.spaces.evaluate import (
     judgements_option,
 )
 from api.cli.status import opened_database
+from api.engines import opened_engine
 from search.catalog.feedback.tunings import forget_tuning
 from search.catalog.spaces import get_space
 from search.evaluation.tuning import TuningOutcome, keep, learn
