@@ -44,7 +44,7 @@ ORDER = {
         "bulk",
     ),
     "api": (
-        "schemas keys batching openai_tokens",
+        "schemas keys batching openai_tokens engines",
         "serializers",
         "audit library_status backup folders trash",
         "monitoring",
