@@ -48,8 +48,9 @@ _SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1
 _ENDINGS = ("ations", "ation", "ingly", "ings", "edly", "ing", "ied", "ies", "ers", "est", "ely", "ed", "es", "er")
 _A_CLAUSE = 3  # words
 _ASKS = re.compile(
-    r"(?:who|whom|whose|what|which|where|when|why|how|if|do|does|did|is|are|was|were|will|would|can|could|shall|should"
-    r"|may|must|have|has|wer|wen|was|wo|wann|warum|wie|wenn|qui|que|quand|comment|si|est-ce|quien|cuando|como|donde)\b",
+    r"(?:who|whom|whose|what|which|where|when|why|how|if|do(?! not\b)|does|did|is|are|was|were|will|would|can|could"
+    r"|shall|should|may(?! \d)|must|have|has|wer|wen|was|wo|wann|warum|wie|wenn|qui|que|quand|comment|si|est-ce|quien"
+    r"|cuando|como|donde)\b",
     re.IGNORECASE,
 )
 _ORDERS = re.compile(
@@ -258,9 +259,12 @@ def is_question(text: str) -> bool:
 
 def told_before_asking(text: str) -> str:
     """What a text tells before it ends with a question ("Viewing Thursday, at 8, ok?"); "" where it only asks."""
-    clauses = re.split(r"(?<=[.!;,:–-])\s+", text)[:-1]
-    told = [clause for clause in clauses if not (is_question(clause.rstrip(",;:–-")) or _ASKS.match(clause))]
-    return " ".join(told) if any(len(clause.split()) >= _A_CLAUSE for clause in told) else ""
+    *before, last = re.split(r"(?<=[.!?;])\s+", text.strip())
+    told = [sentence for sentence in before if not is_question(sentence)]
+    *clauses, end = re.split(r"(?<=[,:–—-])\s+", last)
+    if clauses and not _ASKS.match(last) and not re.match(r"(?:or|oder|ou|o)\b", end, re.IGNORECASE):
+        told += [clause for clause in clauses if not _ASKS.match(clause)]
+    return " ".join(told) if any(len(part.split()) >= _A_CLAUSE for part in told) else ""
 
 
 def gives_orders(text: str) -> bool:

@@ -180,10 +180,10 @@ class Looker:
     def _picture(self, hit: Hit) -> Image.Image | None:
         try:
             data = self._pictures(int(hit.asset.id), hit.moments[0].start_seconds, _SIDE, hit.moments[0].page)
-        except MedleyError as error:
+            return Image.open(io.BytesIO(data)).convert("RGB")
+        except (MedleyError, OSError) as error:
             _log.info("%s is not looked at: %s", hit.asset.path, error)
             return None
-        return Image.open(io.BytesIO(data)).convert("RGB")
 
     def _sound(self, hit: Hit) -> Waveform | None:
         start, end = hit.moments[0].start_seconds, hit.moments[0].end_seconds

@@ -102,7 +102,7 @@ class Reranker:
         seen = [i for i, hit in enumerate(looked) if self._takes(hit, vectors)]
         if describes(sight) and (weights.looks.wins or not only_wins) and (looks := self._looks(sight, looked)):
             blended |= {i: _blended(looked[i], gain, weights.looks) for i, gain in looks.items()}
-            seen = [i for i in seen if looked[i].moments[0].signal.sense is not Sense.SEEN]
+            seen = []  # sounds keep their places: two blends tell nothing of one another
         if seen and self._reader and (weights.pictures.wins or not only_wins):
             stacked = np.stack([vectors[looked[i].moments[0].segment_id] for i in seen])
             told = zip(seen, self._reader.gains(sight, stacked), strict=True)

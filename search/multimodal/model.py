@@ -105,7 +105,8 @@ class MultimodalModel:
     def fits(self, caption: str, soft: Float32Array) -> Float32Array:
         """`(len(soft),)`: nats a token of a caption after each map, over their mean: which of them does it fit best?"""
         likelihoods = self._likelihoods(self._record.caption, [caption], torch.from_numpy(soft))[:, 0]
-        told: Float32Array = ((likelihoods - likelihoods.mean()) / len(self._target(caption))).numpy()
+        known = sum(word in self._place for word in self._target(caption))
+        told: Float32Array = ((likelihoods - likelihoods.mean()) / max(1, known)).numpy()
         return told
 
     def choices(self, question: str, answers: Sequence[str], soft: Float32Array) -> Float32Array:

@@ -58,7 +58,7 @@ _PAIRS: tuple[tuple[str, str], ...] = (
 # is sold somewhere is bought there; adults look after children.
 _SETTLED = {
     None: frozenset({_OPEN, _ADULTS}),
-    ValueType.PLACE: frozenset({_TRADED, _ADULTS}),
+    ValueType.PLACE: frozenset({_TRADED}),
     ValueType.PERSON: frozenset({_ADULTS}),
 }
 _WHICH_DAY = re.compile(r"\b(?:what|which) (?:\w+ )?(?:days?|dates?)\b|\bmoved?\b")

@@ -47,7 +47,8 @@ _ASKED: tuple[tuple[ValueType, str], ...] = (
     ),
     (
         ValueType.PHONE,
-        r"\b(?:tele)?phone number\b|\b(?:what|which) is the phone of\b"
+        r"\b(?:tele)?phone number\b|\b(?:what|which) is (?:the|my|your|his|her|our|their) phone\b"
+        r"|\b(?:what|which) phone (?:has|call)\b|^phone of\b"
         r"|\bwhat number (?:do|should|must|can) (?:i|we|you) (?:call|ring)\b",
     ),
     (
@@ -96,12 +97,13 @@ _ASKS_BEFORE = re.compile(
 _NO_QUESTION = re.compile(
     r"(?<!know )(?<!me )(?<!sure )(?<!out )(?<!remember )(?<!see )when (?:it|i|we|he|she|they|you) \w+"
     # "Number to call when nobody is at home": no verb that asks follows.
-    r"|(?<!know )(?<!me )(?<!sure )(?<!out )(?<!remember )(?<!see )(?<!since )(?<!until )(?<!till )(?<!from )(?<!by )"
+    r"|(?<!know )(?<!me )(?<!sure )(?<!out )(?<!remember )(?<!see )(?<!idea )(?<!wonder )"
+    r"(?<!check )(?<!since )(?<!until )(?<!till )(?<!from )(?<!by )"
     r"(?<!and )(?<!or )when (?!(?:do|does|did|is|are|was|were|will|would|can|could|must|should|may|have|has|had|to)\b)"
     r"\w+(?:ing\b| \w+)"
 )
 _MONTH = (
-    r"janner|mrz|okt|dez|janv|fevr?|avr|juil|ene|abr|ago|dic|jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may"
+    r"janner|mrz|okt|dez|janv|fevr?|avr|juil|ene|abr|dic|jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may"
     r"|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
     r"|nov(?:ember)?|dec(?:ember)?"
     r"|januar|februar|marz|mai|juni|juli|oktober|dezember|janvier|fevrier|mars|avril|juin|juillet|aout|septembre"
@@ -121,15 +123,16 @@ _TIME = re.compile(
     r"\b\d{1,2}(?::|h)\d{2}\b|\b\d{1,2}\.\d{2} ?(?:h|uhr|am|pm)\b|\b\d{1,2} ?(?:am|pm|a\.m|p\.m|h|uhr|heures)\b"
     r"|o'? ?clock|\bhalf past\b|\bquarter (?:past|to)\b"
     rf"|\bnoon\b|\bmidnight\b|\b(?:at|until|till|from|by|before|bef\.?|after|aft\.?|um|ab|bis|a) {_NUMBER}\b"
-    r"|\b(?:[01]\d|2[0-3])[0-5]\d ?[–-] ?(?:[01]\d|2[0-3])[0-5]\d\b"
     r"|\bum (?:eins?|zwei|drei|vier|funf|sechs|sieben|acht|neun|zehn|elf|zwolf)\b"
     r"|\ba las? (?:una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce)\b"
     rf"|\b{_NUMBER} in the (?:morning|afternoon|evening)\b|\b{_NUMBER}[ -](?:fifteen|thirty|forty-five)\b"
 )
 _DATE = re.compile(
     rf"\b(?:{_MONTH})\b|\b(?:{ANY_DAY})\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b(?:1[0-9]|20)\d\d\b"
-    rf"|\b\d{{4}}-\d\d-\d\d\b|\b\d{{1,2}}\.\d{{1,2}}\.(?!\d)|(?<![\d/])(?:\d\d/\d\d?|\d/\d\d)(?![\d/])"
-    rf"|\b(?:le|el|du|del|entre (?:el|los dias)|am|vom|zum) \d{{1,2}}\b\.?(?! ?[%,.:h€$£\d])|ubermorgen"
+    rf"|\b\d{{4}}-\d\d-\d\d\b|(?<![\d.])(?:0?[1-9]|[12]\d|3[01])\.(?:0?[1-9]|1[0-2])\.(?!\d)"
+    r"|(?<![\d/])(?:(?:0[1-9]|[12]\d|3[01])/(?:0[1-9]|1[0-2])|(?:0[1-9]|1[0-2])/[23]\d)(?![\d/])"
+    rf"|\b(?:le|el|du|del|entre (?:el|los dias)|(?<!\bi )am|vom|zum) (?:[1-9]|[12]\d|3[01])\b\.?(?! ?(?:[%,.:h€$£\d]"
+    rf"|years|m2|km|kg))|ubermorgen"
     r"|\b(?:to|yester)?(?:day|morrow|night)\b|\b\d+(?:st|nd|rd|th)\b|\bcentury\b"
     rf"|\b(?:first|second|third|\w+th) (?:of (?:the )?)?(?:{_MONTH}|month)\b"
     r"|\b(?:\w+teenth|\w+tieth|the \w+th)\b|\b\w+-(?:first|second|third)\b"
@@ -141,10 +144,11 @@ _DATED = re.compile(
 )
 # Short names of days in other languages: beside a number, another day or a stop, behind "every", or before a noun.
 _SHORT_DAY = re.compile(
-    rf"(?<![\w'])(?:{ANY_SHORT})(?:(?=[,/&+]| ?\d| ?[-–]| (?:y|et|u\.|und) |$)|\.(?! ?\d+[.,]\d\d))"
-    rf"|(?<![\w'])(?:{SHORT_LOWER})\.(?! ?\d+[.,]\d\d)"
-    rf"|(?<!\w)(?:jeden|am|bis|cada|tous les|les|los|el|le) (?:{ANY_SHORT})\b"
-    r"|^(?:Mo|Di|Mi|Fr|Sa) (?=[A-ZÄÖÜ])|\b(?:L|X) y [LMXJVSD]\b"
+    rf"(?<![\w'])(?:{ANY_SHORT})\b\.?(?:(?= ?\d{{1,2}}(?:[:h]\d\d| ?[-–] ?\d|\.\d{{1,2}}\.|\. ?[A-ZÄÖÜ]| ?(?:uhr|h)\b))"
+    rf"|(?=/| ?[-–&+] ?(?:{ANY_SHORT})\b| (?:y|et|u\.|und) (?:{ANY_SHORT})\b))"
+    rf"|(?<![\w'])(?:{SHORT_LOWER})\.(?= ?\d| ?[-–/&+]| (?:y|et|soir|matin|noche)\b)"
+    r"|(?<!\w)(?:jeden|am|bis) (?:Mo|Di|Mi|Do|Fr|Sa|So)\b|^(?:Mo|Di|Mi|Fr|Sa) (?=[A-ZÄÖÜ][a-zäöüß]{4,})"
+    r"|\b[LMXJVSD] y [LMXJVSD]\b"
 )
 _WHEN = re.compile(
     r"\b(?:after|before|during|while|when|until|till|since|as soon as|once|every|daily|weekly|spring|summer|autumn"
@@ -172,18 +176,19 @@ _OFTEN = re.compile(
     r"\b(?:every|daily|weekly|monthly|yearly|hours?|days?|weeks?|months?|years?|until|till|since|half)\b"
 )
 # As timetables in German and Spanish write times, where prices have been taken away.
-_POINTED = re.compile(r"(?<![\d.,])(?:[01]?\d|2[0-3])\.[0-5]\d(?![.,]?\d)(?! ?(?:[mc]?m2?|km|k?g|l|%|°))")
+_POINTED = re.compile(r"(?<![\d.,])(?:[01]?\d|2[0-3])\.[0-5]\d(?![.,]?\d)(?! ?(?:(?:[mc]?m2?|km|k?g|l)\b|[%°]))")
+_FROM_TO = re.compile(r"\b(?:[01]\d|2[0-3])[0-5]\d ?[–-] ?(?:[01]\d|2[0-3])[0-5]\d\b")  # "1340-1610"
 # "7-10", but not "4-6 people" nor "12-15 kg".
 _HOURS = re.compile(r"(?<![\d.,/:–-])(?:[01]?\d|2[0-4]) ?[–-] ?(?:[01]?\d|2[0-4])(?! ?[\d.,/:–%-]| ?\w)")
 _CURRENCY = (
     r"(?:chf|eur|usd|gbp|sek|nok|dkk|jpy|fr\.?|francs?|franken|euros?|dollars?|pounds?|cent(?:ime|imo)?s?|pence"
-    r"|rappen|ct\.?|francos?|dolares|livres|libras|kronen|kroner|[€$£¥])"
+    r"|rappen|francos?|dolares|livres|libras|kronen|kroner|[€$£¥])"
 )
 _PRICE = re.compile(
     rf"(?<![a-z]){_CURRENCY} ?\d|\d ?(?:,- ?)?{_CURRENCY}(?![a-z])|\w+\.? {_CURRENCY}(?![a-z])|\b\d+[.,]\d\d\b"
-    rf"|\b\d[.,]\d{{3}}\b(?! ?(?:[a-z]|%|°))|\d[.,]-"
+    rf"|\b\d{{1,3}}(?:[.,']\d{{3}})+\b(?! ?(?:[a-z]|%|°))|\d[.,]-"
     r"|\b(?:entry|ticket|price|total|cost|costs|fee|rent|reduced to|hire|charge|penalty)\b\D{0,20}\d"
-    r"|\b\d+ a (?:day|night|week|month|year|person|piece)\b|(?<!\w)\+ ?\d{1,3}\b(?! ?\d)"
+    r"|\b\d+ a (?:day|night|week|month|year|person|piece)\b|(?<!\w)\+ ?\d{1,3}\b(?! ?[(\d°%])|\d ct\b"
     r"|\b\d+ (?:each|apiece|a head|per|pro|par|por|je)\b|\bmonths?'? rent\b|\bmonatsmieten?\b|\bmois de loyer\b"
 )
 # Nothing, or what something else pays for.
@@ -191,7 +196,7 @@ _FREE = re.compile(
     r"(?<!feel )(?<!sugar )(?<!gluten )(?<!lactose )(?<!fat )(?<!smoke )(?<!alcohol )(?<!-)\bfree\b(?! (?:to|from"
     r"|time|rooms?|seats?))"
     r"|\b(?:gratis|gratuit\w*|kostenlos|kostenfrei|umsonst|included|inclus\w*|incluid[oa]s?|inbegriffen|inklusive"
-    r"|incl|inkl|compris\w*|sin coste|freie spende|entfallt|waived|donations?|borne by|spende|for nothing"
+    r"|incl|inkl|compris|sin coste|freie spende|entfallt|waived|donations?|borne by|spende|for nothing"
     r"|no charge|offerts?"
     r"|on the house|paid by (?!bank|card|cash|cheque|transfer)|prices? on request|preise? auf anfrage"
     r"|prix sur demande)\b"
@@ -228,7 +233,7 @@ _NO_THING = re.compile(
 _NOT_NAMED = frozenset(tokens("time times long people hours minutes days percent late"))
 _AMOUNT = re.compile(r"\b\d+[.,]\d\d\b(?! ?(?:[a-z]|%|°))")  # as prices are written, and no unit after it
 _PRICED = re.compile(
-    rf"(?<![a-z]){_CURRENCY} ?\d[\d.,']{{0,15}}(?!\w)|(?<![\d.,'])\d(?:[\d.,']{{0,14}}\d)? ?{_CURRENCY}\b"
+    rf"(?<![a-z]){_CURRENCY} ?\d[\d.,']{{0,15}}(?!\w)|(?<![\d.,'])\d(?:[\d.,']{{0,14}}\d)? ?{_CURRENCY}(?!\w)"
 )
 _DURATION = re.compile(
     r"\b(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|nights?|evenings|mornings|weekends?|weeks?|wks?|fortnights?"
@@ -259,6 +264,7 @@ _SOME = re.compile(
     r"|sept|huit|neuf"
     r"|dix|onze|douze|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|doce)\b"
 )
+_MEASURED = re.compile(r"\bhow (?:many|much) (?:kilo\w*|km|miles?|met[er]{2}s?|lit[er]{2}s?|grams?|gigabytes?)\b")
 _TIMES = re.compile(r"\bx ?\d|\d ?x\b")
 _LASTS = re.compile(r"\b[a-z0-9]+ (?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)\b")
 _GREETINGS = frozenset(
@@ -290,7 +296,9 @@ _NO_PHONE = re.compile(
     r"|part|tax|vat|licen[cs]e|registration|room|row|seat)(?: (?:no|nr|number|id|code))?\b[.:# ]*\d[\d /.-]*"
     r"|\b[a-z]{2}\d{2}(?: ?\w{4}){2,}|\b(?:[a-z]+\d|\d+[a-z])\w*"
 )
-_DIALS = re.compile(r"\b(?:tel|dial|call|ring|phone|wahlen|joindre|llame|llamar)\b[.:]* ?\d{2}")
+_DIALS = re.compile(
+    r"\b(?:tel|dial|call|ring|phone|wahlen|joindre|llame|llamar)\b[.:]* ?\d{2,3}\b(?! ?\d* ?(?:hours?|days?|min|h)\b)"
+)
 _EMERGENCY = re.compile(r"(?<![\d.,])(?:11[0-9]|14[0-9]|911|999|000|061|080)(?![.,]?\d)")
 _REACHED = re.compile(r"\b(?:call|ring|phone|reach|contact|helps?|ask)\b")
 _MAIL = re.compile(r"\S@\S")
@@ -377,7 +385,7 @@ def expected(question: str) -> ValueType | None:
     ]
     # "Whom do I call when ...": the first word that asks is the question, the others belong to what is asked about.
     kind = min(asking, key=lambda start_and_kind: start_and_kind[0])[1] if asking else None
-    if kind is ValueType.PRICE and counted(question):
+    if kind is ValueType.PRICE and _MEASURED.search(text):
         return ValueType.NUMBER  # "how many kilometres for that price"
     return kind
 
@@ -395,9 +403,7 @@ def _surely(kind: ValueType | None, words: str, question: str) -> bool:
                 return True
             return "%" in text and bool(_SHARE.search(plain(in_english(question))))
         case ValueType.TIME:
-            if any(rule.search(text) for rule in (_TIME, _HOURS, _OF_DAY)):
-                return True
-            return bool(_POINTED.search(_PRICED.sub(" ", text)))
+            return any(rule.search(text) for rule in (_TIME, _HOURS, _OF_DAY)) or _clocked(text)
         case ValueType.DATE:
             return bool(_DATE.search(text) or _SHORT_DAY.search(words))
         case ValueType.WHEN:
@@ -406,7 +412,7 @@ def _surely(kind: ValueType | None, words: str, question: str) -> bool:
                 return bool(_TIME.search(text))
             if any(rule.search(text) for rule in (_TIME, _DATE, _WHEN, _HOURS)) or _SHORT_DAY.search(words):
                 return True
-            return bool(_POINTED.search(_PRICED.sub(" ", text)))
+            return _clocked(text)
         case ValueType.DURATION:
             # "How long is it open?" is answered by when it closes; how long somebody needs for something is not, but
             # may be by when it begins and ends.
@@ -457,6 +463,11 @@ def _surely(kind: ValueType | None, words: str, question: str) -> bool:
         # Neither a time nor a date nor a price is the number of a flight.
         return bool(re.search(r"\d", _CLOCK.sub(" ", _DATED.sub(" ", _AMOUNT.sub(" ", _PRICED.sub(" ", text))))))
     return True
+
+
+def _clocked(text: str) -> bool:
+    """Is there a time of a timetable ("16.30", "1340-1610") in the text, in lower case?"""
+    return bool(_POINTED.search(_PRICED.sub(" ", text)) or _FROM_TO.search(_YEARS.sub(" ", text)))
 
 
 def _perhaps(kind: ValueType | None, words: str) -> bool:

@@ -17,6 +17,7 @@ from search.language.reading.opposites import tells_the_other
         ("Wann kommt der Zug in Bern an, die Ankunft?", "Abfahrt 8:15"),
         ("À quelle heure ferme le musée ?", "Opens at nine"),
         ("How many children come?", "Adults 2"),
+        ("Where do the adults sleep?", "The children sleep upstairs"),
         ("When does the sun set in Oslo?", "Sunrise 05:12"),
         ("When do we have to leave the hotel?", "Check-in 3 May"),
         ("How hot will it be tomorrow?", "Today: 26 °C"),
