@@ -169,7 +169,7 @@ _WHEN = re.compile(
     r"|semanas?|(?:un|\d) ?mes|meses|anos?|hoy|ayer|primavera|verano|otono|invierno|navidad|pascua|cuando|durante"
     r"|cada|minutos?|wenn|falls|solange|sobald|zuletzt|rund um die uhr|quand|des que|au (?:debut|terme)"
     r"|al (?:inicio|final)"
-    r"|saison)\b|\d ?(?:d|j|sem)\b"
+    r"|saison|kw \d{1,2})\b|\d ?(?:d|j|sem|wo|std)\b"
 )
 # How often and how long: as good as a number.
 _OFTEN = re.compile(
