@@ -37,12 +37,16 @@ export function start() {
     event.preventDefault();
   });
   let from = null;
-  $("viewer-stage").addEventListener("touchstart", (event) => { from = event.touches.length === 1 ? event.touches[0] : null; }, { passive: true });
-  $("viewer-stage").addEventListener("touchend", (event) => {
+  const swiped = (event) => {
     const to = event.changedTouches[0];
     if (!from || $("viewer-stage").querySelector(".zoomed") || event.target.closest(".line, audio")) return;
     const [across, down] = [to.clientX - from.clientX, to.clientY - from.clientY];
     if (Math.abs(across) > SWIPE && Math.abs(down) < SWIPE) step(across < 0 ? 1 : -1);
+  };
+  $("viewer-stage").addEventListener("touchstart", (event) => {
+    from = event.touches.length === 1 ? event.touches[0] : null;
+    // On what was touched: once it is replaced by a better picture, nothing reaches the stage from there.
+    event.target.addEventListener("touchend", swiped, { once: true, passive: true });
   }, { passive: true });
 }
 
