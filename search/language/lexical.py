@@ -259,9 +259,9 @@ def is_question(text: str) -> bool:
 
 def told_before_asking(text: str) -> str:
     """What a text tells before it ends with a question ("Viewing Thursday, at 8, ok?"); "" where it only asks."""
-    *before, last = re.split(r"(?<=[.!?;])\s+", text.strip())
+    *before, last = sentences(text) or [""]
     told = [sentence for sentence in before if not is_question(sentence)]
-    *clauses, end = re.split(r"(?<=[,:–—-])\s+", last)
+    *clauses, end = re.split(r"(?<=[,;:–—-])\s+", last)
     if clauses and not _ASKS.match(last) and not re.match(r"(?:or|oder|ou|o)\b", end, re.IGNORECASE):
         told += [clause for clause in clauses if not _ASKS.match(clause)]
     return " ".join(told) if any(len(part.split()) >= _A_CLAUSE for part in told) else ""
